@@ -1,0 +1,1 @@
+"""Sound as numbers; nothing is learned here."""

@@ -1,0 +1,1 @@
+"""Files with weights, read without running anything inside."""

@@ -1,0 +1,89 @@
+"""Renaming of tensors: prefixes of wrappers, and the three ways in which weight norm is stored.
+
+    parametrized   X.parametrizations.weight.original0 (length g), .original1 (direction v); EveryVoice, ours
+    older          X.weight_g and X.weight_v; before torch 2, original HiFi-GAN
+    folded         X.weight = g * v / |v|; for use only
+
+The length |v| is taken over all axes but the first. Spectral norm has a `weight_v` too, never a `weight_g`.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from torch import Tensor
+from torch.linalg import vector_norm
+
+Value = TypeVar("Value")
+
+WRAPPERS = ("module.", "_orig_mod.")  # left behind by DataParallel and torch.compile
+LENGTH = ".parametrizations.weight.original0"
+DIRECTION = ".parametrizations.weight.original1"
+
+
+def with_prefix(tensors: Mapping[str, Value], prefix: str) -> dict[str, Value]:
+    """Every name with `prefix` before it."""
+    return {prefix + name: value for name, value in tensors.items()}
+
+
+def below_prefix(tensors: Mapping[str, Value], prefix: str) -> dict[str, Value]:
+    """Only what begins with `prefix`, without it."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def unwrapped(tensors: Mapping[str, Value]) -> dict[str, Value]:
+    """Without the prefixes of wrappers, where all names have one."""
+    names = dict(tensors)
+    for wrapper in WRAPPERS * 2:  # in either order
+        if names and all(name.startswith(wrapper) for name in names):
+            names = below_prefix(names, wrapper)
+    return names
+
+
+def parametrized(tensors: Mapping[str, Value]) -> dict[str, Value]:
+    """Older weight-norm names as torch 2 writes them; other names stay."""
+    return {_parametrized_name(name, tensors): value for name, value in tensors.items()}
+
+
+def older_weight_norm(tensors: Mapping[str, Value]) -> dict[str, Value]:
+    """Back again: the weight-norm names that the original HiFi-GAN reads."""
+    return {
+        name.replace(LENGTH, ".weight_g").replace(DIRECTION, ".weight_v"): value
+        for name, value in tensors.items()
+    }
+
+
+def folded(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """One plain weight for each pair of length and direction, whichever names the pair has."""
+    named = parametrized(tensors)
+    plain = {name: tensor for name, tensor in named.items() if not name.endswith((LENGTH, DIRECTION))}
+    for name, length in named.items():
+        if name.endswith(LENGTH):
+            layer = name.removesuffix(LENGTH)
+            direction = named[layer + DIRECTION]
+            plain[f"{layer}.weight"] = length * direction / _length(direction)
+    return plain
+
+
+def unfolded(tensors: Mapping[str, Tensor], layers: Iterable[str]) -> dict[str, Tensor]:
+    """Length and direction for the plain weight of each of `layers`: the same weight, tunable as before."""
+    named = dict(tensors)
+    for layer in layers:
+        weight = named.pop(f"{layer}.weight", None)
+        if weight is not None:
+            named[layer + LENGTH] = _length(weight)
+            named[layer + DIRECTION] = weight
+    return named
+
+
+def _parametrized_name(name: str, names: Mapping[str, object]) -> str:
+    layer, _, last = name.rpartition(".")
+    if last == "weight_g" and f"{layer}.weight_v" in names:
+        return layer + LENGTH
+    if last == "weight_v" and f"{layer}.weight_g" in names:
+        return layer + DIRECTION
+    return name
+
+
+def _length(direction: Tensor) -> Tensor:
+    length: Tensor = vector_norm(direction, dim=tuple(range(1, direction.dim())), keepdim=True)
+    return length

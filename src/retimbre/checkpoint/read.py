@@ -1,0 +1,132 @@
+"""A file with weights -> Contents: tensors, plain values, notes. Nothing in the file is ever run.
+
+What a file is follows from its first bytes, not from its name.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from retimbre.checkpoint.rebuild import Stored
+from retimbre.checkpoint.safetensors_files import read_index, read_safetensors
+from retimbre.checkpoint.torch_files import Pickled, read_legacy, read_zip
+from retimbre.checkpoint.tree import pickled_network, plain, weights_in
+from retimbre.errors import CheckpointError
+
+FREE_EXPANSION_BYTES = 1 << 32  # how much more the tensors may amount to than the file that holds them
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """What is in a file with weights.
+
+    Args:
+        path: The file.
+        container: `torch-zip`, `torch-legacy` or `safetensors`.
+        tensors: The weights, under the names in the file; a file of one bare tensor calls it `.`.
+        weights_at: Where in the file they are: `""` for the top, for instance `state_dict`.
+        other_tensors: All other tensors by their path, for instance of an optimiser.
+        values: Everything that is no tensor, as plain values; a tensor among them is None.
+        metadata: The text in the head of a safetensors file.
+        notes: Names of classes and functions that the file refers to; they were neither imported nor called.
+    """
+
+    path: Path
+    container: str
+    tensors: Mapping[str, Tensor]
+    weights_at: str | None = ""
+    other_tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def read(path: Path) -> Contents:
+    """The contents of a checkpoint in any supported format."""
+    path = Path(path)
+    try:
+        return _read(path)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read", found=error.strerror or str(error)) from error
+    except CheckpointError as error:
+        # The readers below know what is wrong, but not with which file.
+        raise type(error)(
+            f"{path}: {error.what}", expected=error.expected, found=error.found, do=error.do
+        ) from error
+
+
+def read_tensor(path: Path) -> Tensor:
+    """The one tensor of a file that holds nothing else, such as a predicted spectrogram."""
+    tensors = read(path).tensors
+    if list(tensors) != ["."]:
+        raise CheckpointError(
+            f"{path} is no single tensor", expected="one tensor", found=f"{len(tensors)} named ones"
+        )
+    return tensors["."].clone()  # a mapped file stays open, and a data set has thousands of them
+
+
+def _read(path: Path) -> Contents:
+    with path.open("rb") as file:
+        head = file.read(64)
+    if head.startswith(b"PK\x03\x04"):
+        return _from_pickle(path, "torch-zip", read_zip(path))
+    if head.startswith(b"\x80"):
+        return _from_pickle(path, "torch-legacy", read_legacy(path))
+    if head[8:9] == b"{":
+        tensors, metadata = read_safetensors(path)
+        return Contents(path=path, container="safetensors", tensors=tensors, metadata=metadata)
+    if head.lstrip().startswith(b"{"):
+        return Contents(path=path, container="safetensors", tensors=read_index(path))
+    raise CheckpointError(
+        "this file holds no weights",
+        expected="a .safetensors file or one written by torch.save",
+        found=_what_it_is(head),
+        do="download it again" if head else None,
+    )
+
+
+def _from_pickle(path: Path, container: str, pickled: Pickled) -> Contents:
+    weights = weights_in(pickled.tree)
+    network = pickled_network(pickled.tree)
+    if not weights.tensors and network:
+        raise CheckpointError(
+            "the file holds a whole network object, not its weights",
+            found=f"class {network}",
+            do="save network.state_dict() where its code is at hand",
+        )
+    values, others = plain(pickled.tree, without=weights.tensors)
+    _refuse_expansion([*weights.tensors.values(), *others.values()], path.stat().st_size)
+    return Contents(
+        path=path,
+        container=container,
+        tensors={name: pickled.tensor(stored) for name, stored in weights.tensors.items()},
+        weights_at=weights.at,
+        other_tensors={name: pickled.tensor(stored) for name, stored in others.items()},
+        values=values if isinstance(values, dict) else {"": values},
+        notes=pickled.names,
+    )
+
+
+def _refuse_expansion(tensors: list[Stored], n_bytes: int) -> None:
+    """A tensor may repeat one number (stride 0), and many may share a storage: kilobytes fill a memory."""
+    total = 0
+    for stored in tensors:
+        n_items = 1
+        for size in stored.shape:
+            n_items *= size
+        total += n_items * stored.dtype.itemsize
+    if total > n_bytes + FREE_EXPANSION_BYTES:
+        raise CheckpointError("the tensors are far larger than the file", found=f"{total} bytes in {n_bytes}")
+
+
+def _what_it_is(head: bytes) -> str:
+    if not head:
+        return "an empty file"
+    if head.lstrip().lower().startswith((b"<!doctype", b"<html")):
+        return "a web page"
+    if head.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS, which stands for the file"
+    return "something else"

@@ -1,0 +1,10 @@
+"""Names and shapes of the weights in a file, without reading the weights."""
+
+from pathlib import Path
+
+from retimbre.checkpoint.read import read
+
+
+def shapes_of(path: Path) -> dict[str, tuple[int, ...]]:
+    """Name -> shape. Tensors are mapped into memory, so nothing but the list of contents is read."""
+    return {name: tuple(tensor.shape) for name, tensor in read(path).tensors.items()}

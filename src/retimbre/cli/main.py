@@ -1,0 +1,61 @@
+"""The command line: registers the commands, and turns our errors into one line and exit code 1."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from retimbre import __version__
+from retimbre.cli.inspect import inspect
+from retimbre.cli.match import match
+from retimbre.cli.preprocess import preprocess
+from retimbre.cli.quickstart import quickstart
+from retimbre.cli.synthesize import from_spec, from_text
+from retimbre.cli.train import train
+from retimbre.errors import RetimbreError
+
+app = typer.Typer(
+    help="Fine-tune text-to-speech checkpoints to a voice, and match the vocoder to the tuned model.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+    add_completion=True,
+)
+synthesize = typer.Typer(help="Speak, or write what a stage really produces.", no_args_is_help=True)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"retimbre {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", "-v", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options before a command."""
+
+
+app.command()(quickstart)
+app.command()(preprocess)
+app.command()(train)
+app.add_typer(synthesize, name="synthesize")
+synthesize.command("from-text")(from_text)
+synthesize.command("from-spec")(from_spec)
+app.command()(match)
+app.command()(inspect)
+
+
+def run() -> None:
+    """Entry point of the `retimbre` program."""
+    try:
+        app()
+    except RetimbreError as error:
+        typer.secho(f"error: {error}", fg="red", err=True)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        typer.echo("stopped", err=True)
+        sys.exit(130)

@@ -1,0 +1,90 @@
+"""`retimbre match`: train the vocoder on what text-to-spec really produces, and report the gain."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from retimbre.cli.arguments import CONFIG, OVERRIDES, check_stage
+
+if TYPE_CHECKING:
+    from retimbre.cli.console import Console
+    from retimbre.recipe.recipe import Recipe
+
+
+def match(
+    config: CONFIG,
+    spec_model: Annotated[
+        Path,
+        typer.Option("--spec-model", exists=True, dir_okay=False, help="The tuned text-to-spec checkpoint."),
+    ],
+    overrides: OVERRIDES = None,
+    vocoder: Annotated[
+        Path | None,
+        typer.Option(
+            "--vocoder", exists=True, dir_okay=False, help="spec-to-wav checkpoint.  [default: base]"
+        ),
+    ] = None,
+    base_spec_model: Annotated[
+        Path | None,
+        typer.Option(
+            "--base-spec-model",
+            exists=True,
+            dir_okay=False,
+            help="What text-to-spec was tuned from, to compare with.",
+        ),
+    ] = None,
+    has_control: Annotated[
+        bool,
+        typer.Option(
+            "--control/--no-control", help="Train a second vocoder as long on real specs, to compare with."
+        ),
+    ] = False,
+    is_resumed: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted match.")] = False,
+    device: Annotated[str, typer.Option("--accelerator", "-a", help="auto, cpu, cuda, mps.")] = "auto",
+) -> None:
+    """Match the vocoder of CONFIG (stage: spec-to-wav) to a text-to-spec model."""
+    from retimbre.cli.console import Console
+    from retimbre.recipe.read import read_recipe
+
+    recipe = read_recipe(config, overrides or [])
+    check_stage("spec-to-wav", recipe)
+    if vocoder is not None:
+        recipe = recipe.model_copy(update={"base": vocoder.resolve()})
+    run_match(
+        recipe,
+        spec_model=spec_model,
+        base_spec_model=base_spec_model,
+        has_control=has_control,
+        is_resumed=is_resumed,
+        device=device,
+        console=Console(),
+    )
+
+
+def run_match(
+    recipe: "Recipe",
+    *,
+    spec_model: Path,
+    base_spec_model: Path | None,
+    has_control: bool,
+    is_resumed: bool,
+    device: str,
+    console: "Console",
+) -> None:
+    """What `match` and `train --match-with` have in common."""
+    from retimbre.matching.match import MatchRequest, match
+
+    request = MatchRequest(
+        recipe=recipe,
+        spec_model=spec_model,
+        base_spec_model=base_spec_model,
+        has_control=has_control,
+        is_resumed=is_resumed,
+        device=device,
+    )
+    matched = match(request, listener=console)
+    if matched.report is None:
+        raise typer.Exit(130)
+    console.say("Vocoder", str(matched.model))
+    typer.echo(matched.report)

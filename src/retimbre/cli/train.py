@@ -1,0 +1,66 @@
+"""`retimbre train`: fine-tune one stage, or continue a run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from retimbre.cli.arguments import CONFIG, OVERRIDES, STAGE, check_stage
+
+
+def train(
+    stage: STAGE,
+    config: CONFIG,
+    overrides: OVERRIDES = None,
+    base: Annotated[
+        Path | None, typer.Option("--base", exists=True, dir_okay=False, help="Checkpoint to start from.")
+    ] = None,
+    match_with: Annotated[
+        Path | None,
+        typer.Option(
+            "--match-with",
+            exists=True,
+            dir_okay=False,
+            help="text-to-spec checkpoint whose specs the vocoder is to be matched to (as 'retimbre match').",
+        ),
+    ] = None,
+    is_resumed: Annotated[
+        bool, typer.Option("--resume", help="Continue this recipe's run, nothing else.")
+    ] = False,
+    is_dry: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, measure a few steps, write nothing.")
+    ] = False,
+    device: Annotated[str, typer.Option("--accelerator", "-a", help="auto, cpu, cuda, mps.")] = "auto",
+) -> None:
+    """Train STAGE as CONFIG says: a new run from a base checkpoint, or the rest of a run (--resume)."""
+    from retimbre.cli.console import Console
+    from retimbre.recipe.read import read_recipe
+
+    recipe = read_recipe(config, overrides or [])
+    check_stage(stage, recipe)
+    if base is not None:
+        recipe = recipe.model_copy(update={"base": base.resolve()})
+    console = Console()
+    if match_with is not None:
+        from retimbre.cli.match import run_match
+
+        run_match(
+            recipe,
+            spec_model=match_with,
+            base_spec_model=None,
+            has_control=True,
+            is_resumed=is_resumed,
+            device=device,
+            console=console,
+        )
+        return
+    from retimbre.training.train import continue_training, train_stage, try_training
+
+    if is_dry:
+        try_training(recipe, listener=console, device=device)
+        return
+    how = continue_training if is_resumed else train_stage
+    finished = how(recipe, listener=console, device=device)
+    typer.echo(finished.model)
+    if finished.was_interrupted:
+        raise typer.Exit(130)

@@ -1,0 +1,63 @@
+"""Do recording, real spec and produced spec of each utterance have the same length? Asked before training."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from retimbre.audio.mel import MelSpec
+from retimbre.data.store import Store
+from retimbre.data.utterance import Utterance
+from retimbre.errors import RetimbreError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mismatch:
+    """An utterance whose parts do not line up frame by frame; None is what could not be read."""
+
+    utterance: Utterance
+    audio_frames: int | None
+    spec_frames: int | None
+    produced_frames: int | None
+    reason: str
+
+
+def mismatches(
+    store: Store, utterances: Iterable[Utterance], mel: MelSpec, *, with_produced: bool = False
+) -> list[Mismatch]:
+    """Utterances that cannot be trained on, because a part is missing, damaged or of another length.
+
+    Args:
+        with_produced: Compare what the text-to-spec model produced, too.
+    """
+    compared = (_compare(store, utterance, mel, with_produced) for utterance in utterances)
+    return [mismatch for mismatch in compared if mismatch]
+
+
+def _compare(store: Store, utterance: Utterance, mel: MelSpec, with_produced: bool) -> Mismatch | None:
+    frames: dict[str, int | None] = {"audio": None, "spec": None, "produced": None}
+    reason = None
+    try:
+        frames["audio"] = mel.frames_in(store.load_audio(utterance, mel).n_samples)
+        frames["spec"] = store.load_spec(utterance, mel).shape[1]
+        if with_produced:
+            frames["produced"] = store.load_produced_spec(utterance, mel).shape[1]
+    except RetimbreError as error:
+        reason = str(error)
+    if reason is None:
+        reason = _difference({name: n for name, n in frames.items() if n is not None})
+    if reason is None:
+        return None
+    return Mismatch(
+        utterance=utterance,
+        audio_frames=frames["audio"],
+        spec_frames=frames["spec"],
+        produced_frames=frames["produced"],
+        reason=reason,
+    )
+
+
+def _difference(frames: dict[str, int]) -> str | None:
+    names = {"audio": "the recording", "spec": "its spec", "produced": "the produced spec"}
+    if len(set(frames.values())) == 1:
+        return None
+    shown = [f"{names[name]} {n}" for name, n in frames.items()]
+    return f"{', '.join(shown[:-1])} and {shown[-1]} frames"

@@ -1,0 +1,186 @@
+"""One utterance through all steps of preparing; only what is not current is made.
+
+Each stored file carries a fingerprint of what it was made from: audio of the recording and the options, the
+other features of the audio's content and their own options. A fingerprint that is no longer right, or a file
+that is damaged, means: make it again.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from retimbre.audio.files import probe
+from retimbre.audio.mel import MelSpec
+from retimbre.audio.waveform import Audio
+from retimbre.data import features
+from retimbre.data.features import PrepareOptions
+from retimbre.data.store import AudioFacts, Store
+from retimbre.data.tensors import read_tensors
+from retimbre.data.utterance import Utterance
+from retimbre.errors import AudioError, DataError
+
+Step = Literal["audio", "spec", "pitch", "energy"]
+STEPS: tuple[Step, ...] = get_args(Step)
+VERSIONS = {"audio": 1, "spec": 1, "pitch": 1, "energy": 1}  # raised when a step computes something else
+ENDINGS = ("wav", "flac", "ogg", "mp3", "WAV", "FLAC", "OGG", "MP3")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What is the same for all utterances."""
+
+    recordings: Path
+    store: Store
+    mel: MelSpec
+    options: PrepareOptions
+    steps: tuple[Step, ...]
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of one utterance."""
+
+    utterance: Utterance
+    done: tuple[Step, ...] = ()
+    reused: tuple[Step, ...] = ()
+    facts: AudioFacts | None = None
+    reason: str | None = None
+
+
+def if_current(job: Job, utterance: Utterance) -> Outcome | None:
+    """The outcome, if everything that is asked for is there, undamaged, and made from what is there now."""
+    try:
+        facts = job.store.audio_facts(utterance, job.mel.sample_rate_hz)
+        if facts is None or ("audio" in job.steps and facts.source != _audio_source(job, utterance)):
+            return None
+    except AudioError:
+        return None  # prepare_one meets it again and says why
+    if all(_is_current(job, utterance, step, facts) for step in job.steps if step != "audio"):
+        return Outcome(utterance=utterance, reused=job.steps, facts=facts)
+    return None
+
+
+def prepare_one(job: Job, utterance: Utterance) -> Outcome:
+    """Make what is not current, in the order of the steps. Runs in a worker process."""
+    try:
+        return _made(job, utterance)
+    except AudioError as error:
+        return Outcome(utterance=utterance, reason=_reason(error, job, utterance))
+    except MemoryError:
+        return Outcome(utterance=utterance, reason="too large for the memory")
+
+
+def _made(job: Job, utterance: Utterance) -> Outcome:
+    done: list[Step] = []
+    facts = job.store.audio_facts(utterance, job.mel.sample_rate_hz)
+    if "audio" in job.steps:
+        source = _audio_source(job, utterance)
+        if job.overwrite or facts is None or facts.source != source:
+            facts = _make_audio(job, utterance, source)
+            done.append("audio")
+    if facts is None:
+        raise AudioError("not prepared, or damaged since: run the step 'audio'")
+    stale = [
+        step
+        for step in job.steps
+        if step != "audio" and (job.overwrite or not _is_current(job, utterance, step, facts))
+    ]
+    if stale:
+        audio = job.store.load_audio(utterance, job.mel)
+        for step in stale:
+            _make(job, utterance, step, audio, _source(job, step, facts))
+    done += stale
+    reused = tuple(step for step in job.steps if step not in done)
+    return Outcome(utterance=utterance, done=tuple(done), reused=reused, facts=facts)
+
+
+def _make_audio(job: Job, utterance: Utterance, source: str) -> AudioFacts:
+    recording = _require_recording(job, utterance)
+    audio = features.prepared_audio(recording, job.mel, job.options)
+    is_mixed = probe(recording).n_channels > 1
+    return job.store.write_audio(utterance, audio, source=source, is_mixed=is_mixed)
+
+
+def _make(job: Job, utterance: Utterance, step: Step, audio: Audio, source: str) -> None:
+    """One feature, from the audio as it is stored: so it is what training and synthesis compute from it."""
+    if step == "spec":
+        job.store.write_spec(utterance, features.spec_of(audio, job.mel), mel=job.mel, source=source)
+    elif step == "pitch":
+        job.store.write_pitch(utterance, features.pitch_of(audio, job.mel, job.options), source=source)
+    else:
+        job.store.write_energy(utterance, features.energy_of(audio, job.mel), source=source)
+
+
+def _is_current(job: Job, utterance: Utterance, step: Step, facts: AudioFacts) -> bool:
+    paths = {
+        "spec": job.store.spec_path(utterance, job.mel),
+        "pitch": job.store.pitch_path(utterance),
+        "energy": job.store.energy_path(utterance),
+    }
+    if not paths[step].is_file():
+        return False
+    try:
+        return read_tensors(paths[step]).facts.get("source") == _source(job, step, facts)
+    except DataError:
+        return False  # damaged: made again
+
+
+def _audio_source(job: Job, utterance: Utterance) -> str:
+    state = _require_recording(job, utterance).stat()
+    options = asdict(job.options)
+    used = ["min_duration_s", "max_duration_s", "least_loudness_lufs", "peak", "trims_silence"]
+    used += ["trim_threshold_db", "trim_margin_ms"] if job.options.trims_silence else []
+    return _fingerprint(
+        "audio",
+        size_bytes=state.st_size,
+        mtime_ns=state.st_mtime_ns,
+        sample_rate_hz=job.mel.sample_rate_hz,
+        hop_samples=job.mel.hop_samples,
+        high_hz=job.mel.high_hz,
+        options={name: options[name] for name in used},
+    )
+
+
+def _source(job: Job, step: Step, facts: AudioFacts) -> str:
+    """The fingerprint of a feature that is made from stored audio."""
+    mel = job.mel.to_dict()
+    if step != "pitch":
+        return _fingerprint(step, audio=facts.content, mel=mel)
+    used = ("sample_rate_hz", "hop_samples", "centring", "drops_last_frame")
+    return _fingerprint(
+        step,
+        audio=facts.content,
+        mel={name: mel[name] for name in used},
+        low_hz=job.options.pitch_low_hz,
+        high_hz=job.options.pitch_high_hz,
+    )
+
+
+def _fingerprint(step: Step, **values: object) -> str:
+    text = json.dumps({"step": step, "version": VERSIONS[step], **values}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _require_recording(job: Job, utterance: Utterance) -> Path:
+    recording = find_recording(job.recordings, utterance.basename)
+    if recording is None:
+        raise AudioError("no recording of that name")
+    return recording
+
+
+def _reason(error: AudioError, job: Job, utterance: Utterance) -> str:
+    recording = find_recording(job.recordings, utterance.basename)
+    what = error.what.replace(str(recording), "the recording") if recording else error.what
+    return f"{what} ({error.found})" if error.found else what
+
+
+def find_recording(recordings: Path, basename: str) -> Path | None:
+    """The recording of that name, or None."""
+    for folder in (recordings, recordings / "wavs"):
+        for ending in ENDINGS:
+            if (path := folder / f"{basename}.{ending}").is_file():
+                return path
+    return None

@@ -1,0 +1,1 @@
+"""How good is it, in numbers; each file one measure with its unit."""

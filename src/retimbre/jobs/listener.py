@@ -1,0 +1,23 @@
+"""Listener: how long work tells what it is doing. The library never prints; whoever calls it listens."""
+
+from typing import Protocol
+
+
+class Listener(Protocol):
+    """Hears facts as they are found and progress as it is made."""
+
+    def say(self, label: str, text: str) -> None:
+        """One fact: a short label and one line."""
+
+    def progress(self, task: str, done: int, total: int, note: str = "") -> None:
+        """How far `task` is; `done == total` ends it."""
+
+
+class Silent:
+    """Hears nothing: the default of every function that takes a listener."""
+
+    def say(self, label: str, text: str) -> None:
+        """Nothing."""
+
+    def progress(self, task: str, done: int, total: int, note: str = "") -> None:
+        """Nothing."""

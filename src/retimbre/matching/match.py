@@ -1,0 +1,237 @@
+"""All of matching: measure the misfit, make the specs, plan, train, measure the gain, say what came of it."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from retimbre.data.utterance import Utterance
+from retimbre.errors import RunError, TextError
+from retimbre.jobs.listener import Listener, Silent
+from retimbre.matching.judge import Contestant, compare
+from retimbre.matching.misfit import Misfit, measure_misfit
+from retimbre.matching.plan import Facts, Plan, make_plan
+from retimbre.matching.result import BASE, CONTROLLED, MATCHED, REAL, TUNED, ReportFacts, report_of
+from retimbre.models.load import Loaded, load_model
+from retimbre.pipelines.delay import Delay, measure_delay
+from retimbre.pipelines.everyvoice import vocode
+from retimbre.pipelines.fit import require_fit
+from retimbre.pipelines.synthesis import best_device
+from retimbre.pipelines.teacher_forcing import unknown_symbols_of, write_produced_specs
+from retimbre.recipe.read import read_recipe
+from retimbre.recipe.recipe import Recipe
+from retimbre.report.build import build_report
+from retimbre.training.build import spec_to_wav_from
+from retimbre.training.material import Material, prepare_material, require_same_lengths
+from retimbre.training.run import (
+    Finished,
+    require_unused,
+    resume,
+    run_folder,
+    seconds_per_step,
+    start,
+)
+from retimbre.training.train import describe
+
+MEASURED_FOR_DELAY = 6
+CONTROL = "control"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchRequest:
+    """What is matched to what, and how.
+
+    Args:
+        recipe: Of stage spec-to-wav; its base is the vocoder.
+        spec_model: The tuned text-to-spec checkpoint.
+        base_spec_model: The one that it was tuned from, to be compared with; may be missing.
+        has_control: Train a second vocoder for as long on real specs of the same recordings.
+        budget_s: Seconds that each training may take, if they are limited.
+        is_resumed: Go on with a matching run that was interrupted.
+        notes: Sentences for the report.
+    """
+
+    recipe: Recipe
+    spec_model: Path
+    base_spec_model: Path | None = None
+    has_control: bool = True
+    budget_s: float | None = None
+    is_resumed: bool = False
+    device: str = "auto"
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matched:
+    """What came of it."""
+
+    run: Path
+    model: Path
+    report: Path | None  # none if it was interrupted
+    sentence: str = "stopped before the end"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pair:
+    text_to_spec: Loaded
+    vocoder: Loaded
+    base_text_to_spec: Loaded | None
+
+
+def match(request: MatchRequest, *, listener: Listener) -> Matched:
+    """Match a vocoder to what a text-to-spec model really produces, and measure what that gains."""
+    if not request.is_resumed:
+        require_unused(request.recipe)
+    pair = _load(request, listener)
+    material = prepare_material(request.recipe, mel=pair.vocoder.description.mel, listener=listener)
+    _require_readable(material, pair.text_to_spec)
+    write_produced_specs(material.utterances, material.store, pair.text_to_spec, listener=listener)
+    require_same_lengths(material, has_produced=True)
+    misfit = measure_misfit(material, pair.vocoder, material.held_out)
+    listener.say("Misfit", misfit.sentence)
+    plan = _plan(request, material, pair.vocoder)
+    for choice in plan.choices:
+        listener.say("Plan", f"{choice.choice} {choice.value}: {choice.reason}")
+    matched = _train(request, _planned(request.recipe, plan, "produced"), material, listener)
+    runs = [matched]
+    if request.has_control and not matched.was_interrupted:
+        recipe = _planned(request.recipe, plan, "real")
+        recipe = recipe.model_copy(update={"name": CONTROL, "runs": matched.run})
+        listener.say("Control", "the same steps on real specs of the same recordings")
+        runs.append(_train(request, recipe, material, listener))
+    if any(run.was_interrupted for run in runs):
+        listener.say("Go on", "with the same command and --resume")
+        return Matched(run=matched.run, model=matched.model, report=None)
+    return _conclude(request, material, pair, plan, misfit, runs, listener)
+
+
+def _conclude(
+    request: MatchRequest,
+    material: Material,
+    pair: _Pair,
+    plan: Plan,
+    misfit: Misfit,
+    runs: list[Finished],
+    listener: Listener,
+) -> Matched:
+    """Judge every system on the held-out sentences and write the report."""
+    contestants = _contestants(pair, runs)
+    comparison = compare(material, REAL, contestants, listener=listener)
+    report = report_of(
+        ReportFacts(
+            title=f"Matching report: {request.recipe.name}",
+            material=material,
+            misfit=misfit,
+            plan=plan,
+            runs=tuple(runs),
+            notes=request.notes,
+        ),
+        contestants,
+        comparison,
+    )
+    path = build_report(report, runs[0].run)
+    listener.say("Result", report.verdict.sentence)
+    for detail in report.verdict.details:
+        listener.say("", detail)
+    return Matched(run=runs[0].run, model=runs[0].model, report=path, sentence=report.verdict.sentence)
+
+
+def _contestants(pair: _Pair, runs: list[Finished]) -> list[Contestant]:
+    """Base (where it is known), tuned, control (where there is one) and matched, in this order."""
+    tuned, device = pair.text_to_spec, next(pair.vocoder.model.parameters()).device
+    found = []
+    if pair.base_text_to_spec is not None:
+        found.append(Contestant(system=BASE, text_to_spec=pair.base_text_to_spec, vocoder=pair.vocoder))
+    found.append(Contestant(system=TUNED, text_to_spec=tuned, vocoder=pair.vocoder))
+    for run in runs[1:]:
+        found.append(
+            Contestant(system=CONTROLLED, text_to_spec=tuned, vocoder=load_model(run.model, device=device))
+        )
+    matched = load_model(runs[0].model, device=device)
+    return [*found, Contestant(system=MATCHED, text_to_spec=tuned, vocoder=matched)]
+
+
+def _train(request: MatchRequest, recipe: Recipe, material: Material, listener: Listener) -> Finished:
+    """One vocoder, or the rest of it; both trainings of a match begin with the same seed."""
+    base = load_model(recipe.base or "")
+    torch.manual_seed(recipe.training.seed)
+    if request.is_resumed and (run_folder(recipe) / "recipe.yaml").is_file():
+        recipe = read_recipe(run_folder(recipe) / "recipe.yaml")
+        job = spec_to_wav_from(recipe, material, base, listener)
+        return resume(recipe, job, listener=listener, device=request.device)
+    return start(
+        recipe, spec_to_wav_from(recipe, material, base, listener), listener=listener, device=request.device
+    )
+
+
+def _planned(recipe: Recipe, plan: Plan, source: str) -> Recipe:
+    """The recipe with the plan's training section, on produced or on real specs."""
+    training = plan.training.model_copy(update={"spec_source": source})
+    return recipe.model_copy(update={"training": training})
+
+
+def _load(request: MatchRequest, listener: Listener) -> _Pair:
+    recipe, device = request.recipe, best_device(request.device)
+    if recipe.base is None or not recipe.base.is_file():
+        raise RunError(
+            "matching needs a trained vocoder",
+            expected="base: FILE in the recipe, or --vocoder FILE",
+            found=f"{recipe.base}" if recipe.base else "none",
+        )
+    text_to_spec = load_model(request.spec_model, device=device)
+    vocoder = load_model(recipe.base)
+    require_fit(text_to_spec, vocoder)
+    base = load_model(request.base_spec_model, device=device) if request.base_spec_model else None
+    if base is not None:
+        require_fit(base, vocoder)
+    mel = vocoder.description.mel
+    listener.say(
+        "Text-to-spec", f"{request.spec_model.name}: {describe(text_to_spec.description, text_to_spec)}"
+    )
+    listener.say("Vocoder", f"{recipe.base.name}: {describe(vocoder.description, vocoder)}")
+    listener.say(
+        "They fit",
+        f"the same spectrogram: {mel.sample_rate_hz:,} Hz, {mel.n_fft_samples}/{mel.hop_samples}, "
+        f"{mel.n_mels} bands to {mel.high_hz:,.0f} Hz",
+    )
+    return _Pair(text_to_spec=text_to_spec, vocoder=vocoder, base_text_to_spec=base)
+
+
+def _require_readable(material: Material, text_to_spec: Loaded) -> None:
+    unknown = unknown_symbols_of(material.utterances, text_to_spec)
+    if unknown:
+        shown = "; ".join(
+            f"'{symbol}' in {', '.join(names[:3])}" for symbol, names in sorted(unknown.items())
+        )
+        raise TextError(
+            f"the text-to-spec model has no symbols for some of the texts ({shown})",
+            do="correct the list, or replace them in the recipe the model is tuned with (text.to_replace)",
+        )
+
+
+def _plan(request: MatchRequest, material: Material, vocoder: Loaded) -> Plan:
+    recipe, mel = request.recipe, material.mel
+    delay = delay_of(vocoder, material, material.held_out[:MEASURED_FOR_DELAY])
+    facts = Facts(
+        duration_s=material.duration_s,
+        segment_s=mel.duration_s(recipe.training.segment_frames),
+        hop_samples=mel.hop_samples,
+        delay=delay,
+        has_discriminators=bool(vocoder.discriminators),
+    )
+    if request.budget_s:
+        trial = _planned(recipe, make_plan(recipe.training, facts), "produced")
+        job = spec_to_wav_from(trial, material, load_model(vocoder.path), Silent())
+        seconds = seconds_per_step(trial, job, device=request.device)
+        facts = replace(facts, budget_s=request.budget_s, step_s=seconds)
+    return make_plan(recipe.training, facts)
+
+
+def delay_of(vocoder: Loaded, material: Material, utterances: tuple[Utterance, ...]) -> Delay:
+    """How late a vocoder answers, measured on real specs."""
+    store, mel = material.store, material.mel
+    return measure_delay(
+        [store.load_audio(u, mel).samples for u in utterances],
+        [vocode(store.load_spec(u, mel), vocoder).samples for u in utterances],
+        largest_samples=2 * mel.hop_samples,
+    )

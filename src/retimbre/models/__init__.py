@@ -1,0 +1,1 @@
+"""One folder per model family, the same files in each."""

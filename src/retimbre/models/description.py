@@ -1,0 +1,108 @@
+"""Description: what a model is and what goes into it, as plain values that travel with its weights."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from retimbre.audio.mel import MelSpec
+from retimbre.data.stats import Stats
+from retimbre.errors import CheckpointError, RetimbreError
+from retimbre.text.normalise import TextRules
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What no tensor tells about a model; written into the file beside its weights.
+
+    Args:
+        family: Its name, for instance `fastspeech2`.
+        sizes: The family's config as plain values.
+        mel: The spectrogram that it writes or reads.
+        symbols: Rows of the symbol table in their order; empty for a vocoder.
+        text_rules: How text becomes symbols.
+        speakers: Names in the order of their embedding rows.
+        languages: Likewise.
+        stats: What pitch and energy were normalised with; a vocoder has none.
+        output_sample_rate_hz: Of a vocoder's waveform where it differs from its spectrogram's, else None.
+        step: Steps of its training, as its file counts them.
+        is_exported: A vocoder's generator alone, without discriminators.
+        assumed: A sentence for each value that neither tensors nor metadata told.
+        lineage: Where it comes from: base checkpoints, data, contact.
+    """
+
+    family: str
+    sizes: Mapping[str, Any]
+    mel: MelSpec
+    symbols: tuple[str, ...] = ()
+    text_rules: TextRules = field(default_factory=TextRules)
+    speakers: tuple[str, ...] = ("default",)
+    languages: tuple[str, ...] = ("default",)
+    stats: Stats | None = None
+    output_sample_rate_hz: int | None = None
+    step: int = 0
+    is_exported: bool = False
+    assumed: tuple[str, ...] = ()
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; `from_dict` gives the same Description back."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "family": self.family,
+            "sizes": dict(self.sizes),
+            "mel": self.mel.to_dict(),
+            "symbols": list(self.symbols),
+            "text_rules": self.text_rules.to_dict(),
+            "speakers": list(self.speakers),
+            "languages": list(self.languages),
+            "stats": self.stats.to_dict() if self.stats else None,
+            "output_sample_rate_hz": self.output_sample_rate_hz,
+            "step": self.step,
+            "is_exported": self.is_exported,
+            "assumed": list(self.assumed),
+            "lineage": dict(self.lineage),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Description":
+        """The Description that `to_dict` wrote, also after a journey through JSON."""
+        version = values.get("format_version")
+        if version != FORMAT_VERSION:
+            raise CheckpointError(
+                "the description in the file cannot be read",
+                expected=f"format_version {FORMAT_VERSION}",
+                found=str(version),
+                do="update Retimbre",
+            )
+        try:
+            return cls._from_plain(values)
+        except (RetimbreError, KeyError, TypeError, ValueError, AttributeError) as error:
+            found = f"{type(error).__name__}: {str(error)[:200]}"
+            raise CheckpointError("the description in the file is damaged", found=found) from error
+
+    @classmethod
+    def _from_plain(cls, values: Mapping[str, Any]) -> "Description":
+        return cls(
+            family=values["family"],
+            sizes=values["sizes"],
+            mel=MelSpec.from_dict(values["mel"]),
+            symbols=tuple(values["symbols"]),
+            text_rules=TextRules.from_dict(values["text_rules"]),
+            speakers=tuple(values["speakers"]),
+            languages=tuple(values["languages"]),
+            stats=Stats.from_dict(values["stats"]) if values["stats"] else None,
+            output_sample_rate_hz=values["output_sample_rate_hz"],
+            step=values["step"],
+            is_exported=values["is_exported"],
+            assumed=tuple(values["assumed"]),
+            lineage=values["lineage"],
+        )
+
+
+def sizes_of(config: Any) -> dict[str, Any]:  # noqa: ANN401 (any dataclass)
+    """A family's config as JSON would give it back: tuples become lists, enums their values."""
+    sizes: dict[str, Any] = json.loads(json.dumps(asdict(config)))
+    return sizes

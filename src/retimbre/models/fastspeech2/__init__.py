@@ -1,0 +1,15 @@
+"""FastSpeech 2, text to spec: the network of EveryVoice, with the names of its tensors."""
+
+from retimbre.models.family import Family
+from retimbre.models.fastspeech2.from_shapes import config_from, fits, ours, theirs
+from retimbre.models.fastspeech2.model import FastSpeech2
+
+FASTSPEECH2 = Family(
+    name="fastspeech2",
+    stage="text-to-spec",
+    fits=fits,
+    config_from=config_from,
+    build=FastSpeech2,
+    ours=ours,
+    theirs=theirs,
+)

@@ -1,0 +1,243 @@
+"""HiFi-GAN's sizes from names and shapes; foreign names <-> ours.
+
+Ours are EveryVoice's: the generator's without its prefix, the discriminators' with `mpd.` or `msd.`.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import Tensor
+
+from retimbre.checkpoint import keys
+from retimbre.errors import CheckpointError
+from retimbre.models.family import Inferred, Shapes
+from retimbre.models.hifigan.config import DiscriminatorConfig, GeneratorConfig
+
+Value = TypeVar("Value")
+
+GENERATOR = "generator."
+DISCRIMINATORS = ("mpd.", "msd.")
+FIXED = ("spectral_transform.", "inverse_spectral_transform.")  # windows and filters: computed, never learned
+LAYER = re.compile(
+    r"(conv_pre|conv_post|ups\.\d+|resblocks\.\d+\.convs[12]?\.\d+)\.(bias|weight|parametrizations\.)"
+)
+PERIODS = (2, 3, 5, 7, 11)
+V3_KERNELS, V3_DILATIONS = (3, 5, 7), ((1, 2), (2, 6), (3, 12))  # as published, residual blocks of kind "2"
+ACTIVATION = "original_hifigan_leaky_relu"
+
+
+def ours(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The generator's weights under our names, whichever tool wrote them; discriminators are left out."""
+    named = _generator_names(tensors)
+    layers = [
+        name.removesuffix(".weight") for name in named if LAYER.match(name) and name.endswith(".weight")
+    ]
+    return keys.unfolded(named, layers)
+
+
+def theirs(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Our tensors, with or without discriminators, under the names that EveryVoice reads."""
+    return {
+        name if name.startswith(DISCRIMINATORS) else GENERATOR + name: tensor
+        for name, tensor in tensors.items()
+    }
+
+
+def original_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Our tensors under the names of the original HiFi-GAN: its `generator`, or its `mpd` and `msd`."""
+    return keys.older_weight_norm(tensors)
+
+
+def discriminator_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The discriminators' weights of a file under our names; empty where it has none."""
+    named = keys.parametrized(keys.unwrapped(tensors))
+    return {name: tensor for name, tensor in named.items() if name.startswith(DISCRIMINATORS)}
+
+
+def istft_window(config: GeneratorConfig) -> dict[str, Tensor]:
+    """The constant that EveryVoice expects in a full checkpoint of its inverse-STFT variant."""
+    if config.istft_n_fft_samples is None:
+        return {}
+    return {"inverse_spectral_transform.window": torch.hann_window(config.istft_n_fft_samples)}
+
+
+def fits(shapes: Shapes) -> bool:
+    """Are these the tensors of a generator, and of nothing that is more than one?"""
+    named = _generator_names(shapes)
+    parts = {name.split(".")[0] for name in named}
+    return parts == {"conv_pre", "ups", "resblocks", "conv_post"} and all(map(LAYER.match, named))
+
+
+def config_from(shapes: Shapes, known: Mapping[str, Any]) -> Inferred:
+    """The generator's sizes, from its shapes and from the plain values beside them (see `Family`)."""
+    found = _Layers(_generator_names(shapes))
+    beside = _beside(known)
+    _require_known_activation(beside)
+    assumed: list[str] = []
+    kernels = tuple(found.shape(f"ups.{stage}")[2] for stage in range(found.n_stages))
+    block_kernels = tuple(
+        found.shape(f"resblocks.{block}.{found.convs}.0")[2] for block in range(found.n_blocks)
+    )
+    n_post = found.shape("conv_post")[0]
+    try:
+        config = GeneratorConfig(
+            n_mels=found.shape("conv_pre")[1],
+            resblock=found.resblock,
+            upsample_rates=_rates(beside, kernels, assumed),
+            upsample_kernels=kernels,
+            initial_channels=found.shape("conv_pre")[0],
+            resblock_kernels=block_kernels,
+            resblock_dilations=_dilations(beside, found, block_kernels, assumed),
+            istft_n_fft_samples=n_post - 2 if n_post > 1 else None,
+        )
+    except ValueError as error:
+        raise CheckpointError("a generator's sizes contradict each other", found=str(error)) from error
+    return Inferred(config=config, assumed=tuple(assumed))
+
+
+def discriminator_config_from(shapes: Shapes, known: Mapping[str, Any]) -> Inferred:
+    """The discriminators' sizes; `shapes` as `discriminator_tensors` names them."""
+    n_periods, n_scales = _count(shapes, "mpd.discriminators."), _count(shapes, "msd.discriminators.")
+    if not n_periods or not n_scales:
+        raise CheckpointError(
+            "this file has no complete discriminators",
+            expected="tensors named mpd.discriminators.0.… and msd.discriminators.0.…",
+            found=f"{n_periods} of periods and {n_scales} of scales",
+            do="train with new discriminators, or take a full checkpoint",
+        )
+    periods = _known_periods(_beside(known), n_periods)
+    assumed = () if periods else (f"periods {_listed(PERIODS[:n_periods])} of the discriminators",)
+    period_layers = [shapes[f"mpd.discriminators.0.convs.{layer}.bias"][0] for layer in range(5)]
+    scales = [shapes[f"msd.discriminators.0.convs.{layer}.weight_orig"] for layer in range(7)]
+    scale_channels = tuple(shape[0] for shape in scales)
+    inputs = (1, *scale_channels[:-1])
+    config = DiscriminatorConfig(
+        periods=periods or PERIODS[:n_periods],
+        n_scales=n_scales,
+        period_channels=tuple(period_layers),
+        scale_channels=scale_channels,
+        scale_groups=tuple(n_in // shape[1] for n_in, shape in zip(inputs, scales, strict=True)),
+    )
+    return Inferred(config=config, assumed=assumed)
+
+
+class _Layers:
+    """A generator's layers by name: the shape of each weight, and how many there are."""
+
+    def __init__(self, named: Shapes) -> None:
+        self._named = named
+        self.resblock: Literal["1", "2"] = "1" if any(".convs1." in name for name in named) else "2"
+        self.convs = "convs1" if self.resblock == "1" else "convs"
+        self.n_stages = _count(named, "ups.")
+        n_resblocks = _count(named, "resblocks.")
+        if not self.n_stages or not n_resblocks or n_resblocks % self.n_stages:
+            raise CheckpointError(
+                "these are not the tensors of a HiFi-GAN generator",
+                expected="layers ups.0 … and the same number of resblocks for each of them",
+                found=f"{self.n_stages} upsampling stages and {n_resblocks} residual blocks",
+                do="'retimbre inspect FILE' says what a file holds",
+            )
+        self.n_blocks = n_resblocks // self.n_stages
+        self.n_convs = _count(named, f"resblocks.0.{self.convs}.")
+
+    def shape(self, layer: str) -> tuple[int, ...]:
+        for name in (layer + keys.DIRECTION, f"{layer}.weight"):
+            if name in self._named:
+                return self._named[name]
+        raise CheckpointError(
+            f"a generator's layer '{layer}' is missing",
+            expected=f"a tensor named {layer}{keys.DIRECTION}",
+            found=f"{len(self._named)} other tensors",
+            do="'retimbre inspect FILE' says what a file holds",
+        )
+
+
+def _generator_names(values: Mapping[str, Value]) -> dict[str, Value]:
+    named = keys.parametrized(keys.unwrapped(values))
+    if generator := keys.below_prefix(named, GENERATOR):
+        return generator
+    return {name: value for name, value in named.items() if not name.startswith((*DISCRIMINATORS, *FIXED))}
+
+
+def _count(names: Mapping[str, object], prefix: str) -> int:
+    return len({name.removeprefix(prefix).split(".")[0] for name in names if name.startswith(prefix)})
+
+
+def _beside(known: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The model's part of the plain values: EveryVoice has it two levels deep."""
+    config = known.get("config")
+    model = config.get("model") if isinstance(config, Mapping) else None
+    return model if isinstance(model, Mapping) else known
+
+
+def _require_known_activation(beside: Mapping[str, Any]) -> None:
+    name = str(beside.get("activation_function", ACTIVATION))
+    if name.split(".")[-1] != ACTIVATION:
+        raise CheckpointError(
+            "this generator was trained with another activation function",
+            expected=f"everyvoice.utils.{ACTIVATION}",
+            found=name,
+            do="use a vocoder with the usual one; with this one it would sound wrong",
+        )
+
+
+def _rates(beside: Mapping[str, Any], kernels: tuple[int, ...], assumed: list[str]) -> tuple[int, ...]:
+    if "upsample_rates" not in beside:
+        rates = tuple(kernel // 2 for kernel in kernels)
+        assumed.append(f"upsampling rates {_listed(rates)}, half of each kernel")
+        return rates
+    rates = _numbers(beside["upsample_rates"], "upsample_rates")
+    if len(rates) != len(kernels):
+        raise _contradiction("upsample_rates", f"{len(kernels)} numbers", _listed(rates))
+    return rates
+
+
+def _dilations(
+    beside: Mapping[str, Any], found: _Layers, kernels: tuple[int, ...], assumed: list[str]
+) -> tuple[tuple[int, ...], ...]:
+    given = beside.get("resblock_dilations", beside.get("resblock_dilation_sizes"))
+    if given is None:
+        is_v3 = found.resblock == "2" and found.n_convs == 2 and kernels == V3_KERNELS
+        usual = tuple(range(1, 2 * found.n_convs, 2))  # 1, 3, 5, or 1, 3 where there are two
+        dilations = V3_DILATIONS if is_v3 else (usual,) * len(kernels)
+        assumed.append(f"dilations {' / '.join(map(_listed, dilations))} of the residual blocks")
+        return dilations
+    rows = given if isinstance(given, list | tuple) else ()
+    # EveryVoice gives three dilations for either kind of block; the second kind uses the first two.
+    dilations = tuple(_numbers(row, "resblock_dilations")[: found.n_convs] for row in rows)
+    if len(dilations) != len(kernels) or any(len(row) != found.n_convs for row in dilations):
+        raise _contradiction(
+            "resblock_dilations", f"{len(kernels)} lists of {found.n_convs} numbers", str(given)
+        )
+    return dilations
+
+
+def _known_periods(beside: Mapping[str, Any], n_periods: int) -> tuple[int, ...]:
+    given = beside.get("periods", beside.get("mpd_layers"))
+    if given is None:
+        return ()
+    periods = _numbers(given, "mpd_layers")
+    if len(periods) != n_periods:
+        raise _contradiction("mpd_layers", f"{n_periods} numbers", _listed(periods))
+    return periods
+
+
+def _numbers(given: object, name: str) -> tuple[int, ...]:
+    if isinstance(given, list | tuple) and all(type(number) is int and number > 0 for number in given):
+        return tuple(given)
+    raise _contradiction(name, "a list of positive whole numbers", repr(given))
+
+
+def _contradiction(name: str, expected: str, found: str) -> CheckpointError:
+    return CheckpointError(
+        f"'{name}' in the configuration does not fit the tensors",
+        expected=expected,
+        found=found,
+        do="see that the configuration beside the file is its own",
+    )
+
+
+def _listed(numbers: tuple[int, ...]) -> str:
+    return ", ".join(map(str, numbers))

@@ -1,0 +1,80 @@
+"""A file with weights -> a ready model of the right family, and back to a file."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from retimbre.checkpoint.fill import load_weights
+from retimbre.checkpoint.read import read
+from retimbre.checkpoint.write import write_json, write_safetensors
+from retimbre.errors import CheckpointError
+from retimbre.models.description import Description
+from retimbre.models.explain import explain
+from retimbre.models.family import Stage
+from retimbre.models.origin import METADATA_KEY
+
+ENDING = ".safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A model that is ready to use, and what is known of it.
+
+    Args:
+        model: In evaluation mode, on its device.
+        stage: Which part of a chain it plays.
+        discriminators: Their tensors under our names; empty where the file has none.
+    """
+
+    model: nn.Module
+    description: Description
+    path: Path
+    stage: Stage
+    discriminators: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def load_model(path: Path | str, *, device: str | torch.device = "cpu") -> Loaded:
+    """The model in a file of Retimbre, EveryVoice or the original HiFi-GAN.
+
+    Raises:
+        CheckpointError: if the file is damaged, unsafe, of no known family or contradicts itself.
+    """
+    path = Path(path)
+    contents = read(path)
+    try:
+        found = explain(contents)
+        model = found.family.build(found.config)
+        load_weights(model, found.tensors)
+    except CheckpointError as error:
+        # What is wrong was found without knowing in which file.
+        raise type(error)(
+            f"{path}: {error.what}", expected=error.expected, found=error.found, do=error.do
+        ) from error
+    return Loaded(
+        model=model.to(device).eval(),
+        description=found.description,
+        path=path,
+        stage=found.family.stage,
+        discriminators=found.discriminators,
+    )
+
+
+def save_model(
+    path: Path | str, model: nn.Module, description: Description, extra: Mapping[str, Tensor] | None = None
+) -> Path:
+    """Write weights and description to `path` (ending in .safetensors), the latter also as JSON beside.
+
+    Args:
+        extra: Further tensors, such as a vocoder's discriminators.
+    """
+    path = Path(path)
+    path = path if path.suffix == ENDING else path.with_name(path.name + ENDING)
+    described = description.to_dict()
+    metadata = {METADATA_KEY: json.dumps(described), "format": "pt"}
+    write_safetensors(path, {**model.state_dict(), **(extra or {})}, metadata)
+    write_json(path.with_suffix(".json"), described)
+    return path

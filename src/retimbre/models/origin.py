@@ -1,0 +1,253 @@
+"""Who wrote a file with weights, and what the plain values in it or beside it say about its model.
+
+Retimbre             a description as JSON in the head of the file
+EveryVoice           `hyper_parameters`: config, stats, speakers, languages, from 1.3 on the symbols
+original HiFi-GAN    nothing in the file; a config.json beside it
+"""
+
+# ruff: noqa: ANN401 (a file may hold anything in any place)
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from retimbre.audio.mel import MelSpec, everyvoice_mel, hifigan_original, mel_librosa
+from retimbre.checkpoint.read import Contents
+from retimbre.data.stats import Stats
+from retimbre.errors import CheckpointError, DataError, TextError
+from retimbre.models.description import Description
+from retimbre.text.normalise import CLEANERS, DOTTED, TextRules
+from retimbre.text.symbols import PUNCTUATION, SILENCE, everyvoice_symbols
+
+METADATA_KEY = "retimbre"
+MAX_CONFIG_BYTES = 1 << 20
+CONFIG_NAMES = {  # config.json of the original HiFi-GAN -> ours
+    "sampling_rate": "sample_rate_hz", "n_fft": "n_fft_samples", "win_size": "window_samples",
+    "hop_size": "hop_samples", "num_mels": "n_mels", "fmin": "low_hz", "fmax": "high_hz",
+}  # fmt: skip
+AUDIO_NAMES = {  # EveryVoice's preprocessing.audio -> ours; two had other names until late 2023
+    "input_sampling_rate": "sample_rate_hz", "n_fft": "n_fft_samples", "fft_window_size": "window_samples",
+    "fft_window_frames": "window_samples", "fft_hop_size": "hop_samples", "fft_hop_frames": "hop_samples",
+    "n_mels": "n_mels", "f_min": "low_hz", "f_max": "high_hz",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What is known of a model besides its tensors.
+
+    Args:
+        written_by: For people, for instance "EveryVoice (FastSpeech2 1.3)".
+        known: What the family's `config_from` may look into.
+        facts: Fields of a Description, as far as they are known.
+        assumed: Sentences about what is not.
+        own: The whole description, in a file of ours.
+    """
+
+    written_by: str
+    known: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    assumed: tuple[str, ...] = ()
+    own: Description | None = None
+
+
+def origin_of(contents: Contents) -> Origin:
+    """Who wrote the file, and what it tells."""
+    if METADATA_KEY in contents.metadata:
+        return _retimbre(contents.metadata[METADATA_KEY])
+    hyper_parameters = contents.values.get("hyper_parameters")
+    if isinstance(hyper_parameters, Mapping) and isinstance(hyper_parameters.get("config"), Mapping):
+        return _everyvoice(contents, hyper_parameters)
+    return _original_hifigan(contents)
+
+
+def _retimbre(text: str) -> Origin:
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError("the description in the file is damaged", found=str(error)[:120]) from error
+    own = Description.from_dict(_mapping(values))
+    return Origin(written_by="Retimbre", known=own.sizes, own=own)
+
+
+# ---- EveryVoice ------------------------------------------------------------------------------------------
+
+
+def _everyvoice(contents: Contents, known: Mapping[str, Any]) -> Origin:
+    config = known["config"]
+    info = _mapping(contents.values.get("model_info"))
+    assumed: list[str] = []
+    audio = _mapping(_mapping(config.get("preprocessing")).get("audio"))
+    mel = _everyvoice_mel(audio, assumed)
+    out_hz = audio.get("output_sampling_rate", mel.sample_rate_hz)
+    facts: dict[str, Any] = {
+        "mel": mel,
+        "output_sample_rate_hz": None if out_hz == mel.sample_rate_hz else out_hz,
+        "step": _count(contents.values.get("global_step")),
+        "lineage": {"written_by": "EveryVoice", "contact": dict(_mapping(config.get("contact")))},
+    }
+    if isinstance(config.get("text"), Mapping):
+        facts |= _everyvoice_text(known, config["text"], assumed)
+    version = f" ({info['name']} {info.get('version', '1.0')})" if "name" in info else ""
+    return Origin(written_by=f"EveryVoice{version}", known=known, facts=facts, assumed=tuple(assumed))
+
+
+def _everyvoice_mel(audio: Mapping[str, Any], assumed: list[str]) -> MelSpec:
+    sizes = {ours: audio[theirs] for theirs, ours in AUDIO_NAMES.items() if theirs in audio}
+    kind = str(audio.get("spec_type", "mel-librosa"))
+    usual = {"mel-librosa": mel_librosa(), "mel": everyvoice_mel()}.get(kind)
+    if usual is None:
+        raise CheckpointError(
+            "this kind of spectrogram is not supported", expected="mel-librosa or mel", found=kind[:40]
+        )
+    mel = _mel_with(usual, sizes)
+    if missing := sorted(set(AUDIO_NAMES.values()) - sizes.keys()):
+        assumed.append(f"the spectrogram's {', '.join(missing)}: {_short(mel)}")
+    return mel
+
+
+def _everyvoice_text(known: Mapping[str, Any], text: Mapping[str, Any], assumed: list[str]) -> dict[str, Any]:
+    rules = _rules(text, assumed)
+    stats = known.get("stats")
+    return {
+        "text_rules": rules,
+        "symbols": _symbols(known, text, rules),
+        "speakers": _names(known.get("speaker2id")),
+        "languages": _names(known.get("lang2id")),
+        "stats": _stats(stats, assumed) if isinstance(stats, Mapping) else None,
+    }
+
+
+def _rules(text: Mapping[str, Any], assumed: list[str]) -> TextRules:
+    named = [str(name).removeprefix(DOTTED) for name in text.get("cleaners", ())]
+    if unknown := [name for name in named if name not in CLEANERS]:
+        assumed.append(f"text without the cleaners {', '.join(unknown)}, which are the trainer's own code")
+    for name in ("language_to_replace", "dataset_to_replace", "language_cleaners", "dataset_cleaners"):
+        if text.get(name):
+            assumed.append(f"text without its {name}")
+    try:
+        return TextRules(
+            to_replace=dict(text.get("to_replace") or {}), cleaners=tuple(n for n in named if n in CLEANERS)
+        )
+    except (TextError, TypeError, ValueError) as error:
+        raise CheckpointError("the text rules in the file make no sense", found=str(error)) from error
+
+
+def _symbols(known: Mapping[str, Any], text: Mapping[str, Any], rules: TextRules) -> tuple[str, ...]:
+    """The stored table, or up to model version 1.2 the one that EveryVoice made of its configuration."""
+    stored = known.get("realized_symbols")
+    if isinstance(stored, list | tuple) and stored:
+        return tuple(map(str, stored))
+    declared = _mapping(text.get("symbols"))
+    lists = {name: value for name, value in declared.items() if isinstance(value, list | tuple)}
+    try:
+        return everyvoice_symbols(
+            phones=[symbol for name, symbols in lists.items() if name != "silence" for symbol in symbols],
+            punctuation=_mapping(declared.get("punctuation")) or PUNCTUATION,
+            silence=lists.get("silence", SILENCE),
+            rules=rules,
+        ).symbols
+    except (TextError, TypeError, AttributeError) as error:
+        raise CheckpointError("the symbols in the file make no sense", found=str(error)) from error
+
+
+def _stats(stats: Mapping[str, Any], assumed: list[str]) -> Stats | None:
+    # A checkpoint leaves out how many utterances were measured.
+    entries = {
+        name: {"sample_size": 0, **entry} for name, entry in stats.items() if isinstance(entry, Mapping)
+    }
+    try:
+        return Stats.from_dict(entries)
+    except (DataError, KeyError, TypeError, ValueError):
+        assumed.append("no statistics of pitch and energy: those in the file are incomplete")
+        return None
+
+
+def _names(rows: Any) -> tuple[str, ...]:
+    """Names in the order of their rows."""
+    if not isinstance(rows, Mapping) or not rows:
+        return ("default",)
+    return tuple(str(name) for name in sorted(rows, key=lambda name: _count(rows[name])))
+
+
+# ---- the original HiFi-GAN -------------------------------------------------------------------------------
+
+
+def _original_hifigan(contents: Contents) -> Origin:
+    beside = contents.path.with_name("config.json")
+    config = _config_json(beside) if beside.is_file() else {}
+    sizes = {ours: config[theirs] for theirs, ours in CONFIG_NAMES.items() if config.get(theirs) is not None}
+    if config and "high_hz" not in sizes and "sample_rate_hz" in sizes:
+        sizes["high_hz"] = sizes["sample_rate_hz"] / 2  # fmax null: all of it
+    facts: dict[str, Any] = {"step": _step(contents), "lineage": {"written_by": "original HiFi-GAN"}}
+    assumed: tuple[str, ...] = ()
+    if "sample_rate_hz" in sizes and "hop_samples" in sizes:
+        facts["mel"] = _mel_with(hifigan_original(), sizes)
+    return Origin(written_by="original HiFi-GAN", known=config, facts=facts, assumed=assumed)
+
+
+def assumed_mel(*, n_mels: int | None, hop_samples: int | None) -> tuple[MelSpec, str]:
+    """The usual spectrogram of vocoders without a configuration, and a sentence that says so."""
+    sizes: dict[str, Any] = {"n_mels": n_mels} if n_mels else {}
+    if hop_samples and hop_samples != 256:
+        sizes |= {
+            "hop_samples": hop_samples,
+            "n_fft_samples": 4 * hop_samples,
+            "window_samples": 4 * hop_samples,
+        }
+    mel = _mel_with(hifigan_original(), sizes)
+    return mel, f"the original HiFi-GAN's spectrogram, {_short(mel)}: no config.json lies beside the file"
+
+
+def companion_of(path: Path) -> Path | None:
+    """The file with the discriminators that the original HiFi-GAN writes beside its generator `g_…`."""
+    companion = path.with_name("do_" + path.name.removeprefix("g_"))
+    return companion if path.name.startswith("g_") and companion.is_file() else None
+
+
+def _config_json(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise CheckpointError(f"{path} is too large for a configuration")
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read", found=str(error)[:120], do="repair it or move it away"
+        ) from error
+    return config if isinstance(config, dict) else {}
+
+
+def _step(contents: Contents) -> int:
+    in_name = re.fullmatch(r"(?:g|do)_(\d+)", contents.path.name)
+    return _count(contents.values.get("steps", int(in_name[1]) if in_name else 0))
+
+
+# ---- both ------------------------------------------------------------------------------------------------
+
+
+def _mel_with(usual: MelSpec, sizes: Mapping[str, Any]) -> MelSpec:
+    """`usual` with other sizes; a file may hold text where a number belongs."""
+    try:
+        return MelSpec.from_dict({**usual.to_dict(), **sizes})
+    except DataError as error:
+        raise CheckpointError(
+            "the spectrogram in the configuration makes no sense", found=error.found
+        ) from error
+
+
+def _short(mel: MelSpec) -> str:
+    return (
+        f"{mel.sample_rate_hz:,} Hz, {mel.n_fft_samples}/{mel.hop_samples}, "
+        f"{mel.n_mels} bands to {mel.high_hz:,.0f} Hz"
+    )
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and value >= 0 else 0

@@ -1,0 +1,93 @@
+"""text -> spec -> waveform, with the models of the EveryVoice chain."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from retimbre.audio.waveform import Audio
+from retimbre.errors import TextError
+from retimbre.models.fastspeech2.batch import TextBatch
+from retimbre.models.fastspeech2.variance import Controls
+from retimbre.models.load import Loaded
+from retimbre.pipelines.fit import require_fit, text_to_spec_in, vocoder_in
+from retimbre.text.normalise import normalise
+from retimbre.text.symbols import SymbolTable
+
+
+@dataclass(frozen=True)
+class SpokenText:
+    """A spec for a text: [mels frames], and how long each symbol is."""
+
+    spec: Float[Tensor, "mels frames"]
+    durations: Int[Tensor, "symbols"]
+
+
+def encode(text: str, loaded: Loaded) -> tuple[int, ...]:
+    """Text -> ids of the model's own table; a symbol that it does not know is an error, never dropped."""
+    normalised = normalise(text, loaded.description.text_rules)
+    encoded = SymbolTable(loaded.description.symbols).encode(normalised)
+    if encoded.unknown:
+        shown = " ".join(sorted(set(encoded.unknown)))
+        raise TextError(
+            f"the model has no symbols for: {shown} (in '{text[:60]}')",
+            do="write the text with the model's own symbols; 'retimbre inspect FILE' lists them",
+        )
+    if not encoded.ids:
+        raise TextError(f"nothing is left to speak of '{text[:60]}'", expected="at least one known symbol")
+    return tuple(encoded.ids)
+
+
+def speak_spec(
+    text: str, loaded: Loaded, *, speaker: str | None = None, language: str | None = None, pace: float = 1.0
+) -> SpokenText:
+    """What the text-to-spec model makes of a text; `pace` 2 speaks twice as fast."""
+    ids = torch.tensor(encode(text, loaded))
+    model = text_to_spec_in(loaded)
+    batch = TextBatch(
+        symbols=ids.unsqueeze(0),
+        n_symbols=torch.tensor([len(ids)]),
+        speaker=torch.tensor([index_of(speaker, loaded.description.speakers, "speaker")]),
+        language=torch.tensor([index_of(language, loaded.description.languages, "language")]),
+    ).to(model.text_input_layer.weight.device)
+    with torch.inference_mode():
+        spoken = model.speak(batch, Controls(duration=1.0 / pace))
+    n_frames = int(spoken.n_frames[0])
+    return SpokenText(spoken.spec[0, :n_frames].T.cpu(), spoken.durations[0].cpu())
+
+
+def index_of(name: str | None, names: tuple[str, ...], what: str) -> int:
+    """Row of a speaker or language; the first one where none is named."""
+    if name is None:
+        return 0
+    if name not in names:
+        raise TextError(f"the model has no {what} '{name}'", expected=f"one of {', '.join(names)}")
+    return names.index(name)
+
+
+def vocode(spec: Float[Tensor, "mels frames"], loaded: Loaded) -> Audio:
+    """A spec as sound."""
+    generator, description = vocoder_in(loaded), loaded.description
+    device = next(generator.parameters()).device
+    with torch.inference_mode():
+        samples = generator(spec.unsqueeze(0).to(device)).float().reshape(-1).cpu()
+    rate = description.output_sample_rate_hz or description.mel.sample_rate_hz
+    return Audio(samples=samples.clone(), sample_rate_hz=rate)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EveryVoiceChain:
+    """Two models that fit each other."""
+
+    text_to_spec: Loaded
+    spec_to_wav: Loaded
+
+    def __post_init__(self) -> None:
+        require_fit(self.text_to_spec, self.spec_to_wav)
+
+    def speak(self, text: str, *, speaker: str | None = None, language: str | None = None) -> Audio:
+        """Text -> sound."""
+        return vocode(
+            speak_spec(text, self.text_to_spec, speaker=speaker, language=language).spec, self.spec_to_wav
+        )

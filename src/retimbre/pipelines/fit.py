@@ -1,0 +1,38 @@
+"""Do two neighbouring stages fit each other? Why not?"""
+
+from retimbre.errors import StagesDoNotFit
+from retimbre.models.fastspeech2.model import FastSpeech2
+from retimbre.models.hifigan.model import Generator
+from retimbre.models.load import Loaded
+
+
+def require_fit(text_to_spec: Loaded, spec_to_wav: Loaded) -> None:
+    """Raise StagesDoNotFit, naming each field, unless one writes the spectrogram that the other reads."""
+    text_to_spec_in(text_to_spec)
+    vocoder_in(spec_to_wav)
+    text_to_spec.description.mel.require_same(
+        spec_to_wav.description.mel, ours=text_to_spec.path.name, theirs=spec_to_wav.path.name
+    )
+
+
+def text_to_spec_in(loaded: Loaded) -> FastSpeech2:
+    """The text-to-spec model in a checkpoint; StagesDoNotFit if it holds something else."""
+    if not isinstance(loaded.model, FastSpeech2):
+        raise _other_stage(loaded, "text-to-spec")
+    return loaded.model
+
+
+def vocoder_in(loaded: Loaded) -> Generator:
+    """The vocoder in a checkpoint; StagesDoNotFit if it holds something else."""
+    if not isinstance(loaded.model, Generator):
+        raise _other_stage(loaded, "spec-to-wav")
+    return loaded.model
+
+
+def _other_stage(loaded: Loaded, stage: str) -> StagesDoNotFit:
+    return StagesDoNotFit(
+        f"{loaded.path.name} cannot take this place in the chain",
+        expected=f"a {stage} checkpoint",
+        found=f"{loaded.description.family} ({loaded.stage})",
+        do="'retimbre inspect FILE' says what a file is",
+    )

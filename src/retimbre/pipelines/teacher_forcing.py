@@ -1,0 +1,96 @@
+"""What a text-to-spec model really produces, as long as the recordings.
+
+Teacher forcing takes only the durations from the recording: they come from aligning its spec with the text. Pitch and
+energy are the model's own, so the produced spec has the model's faults, which is what a vocoder must learn to hear,
+and exactly the recording's length, which is what makes it a training pair.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from retimbre.audio.files import probe
+from retimbre.data.coverage import unknown_symbols
+from retimbre.data.store import Store
+from retimbre.data.utterance import Utterance
+from retimbre.errors import DataError
+from retimbre.jobs.listener import Listener, Silent
+from retimbre.models.fastspeech2.batch import Item, collate
+from retimbre.models.load import Loaded
+from retimbre.pipelines.everyvoice import encode, index_of
+from retimbre.pipelines.fit import text_to_spec_in
+from retimbre.text.symbols import SymbolTable
+
+
+def training_item(utterance: Utterance, store: Store, loaded: Loaded) -> Item:
+    """One utterance as the text-to-spec model reads it: ids, spec, and pitch and energy normalised by its stats."""
+    features = store.load_features(utterance, mel=loaded.description.mel)
+    stats = loaded.description.stats
+    if stats is None:
+        raise DataError(
+            f"{loaded.path.name} does not say what pitch and energy were normalised with",
+            do="train it again, or use a checkpoint that carries its stats",
+        )
+    return Item(
+        symbols=torch.tensor(encode(utterance.text, loaded)),
+        spec=features.spec,
+        pitch=stats.pitch.normalise(features.f0_hz),
+        energy=stats.energy.normalise(features.energy),
+        speaker=index_of(_known(utterance.speaker), loaded.description.speakers, "speaker"),
+        language=index_of(_known(utterance.language), loaded.description.languages, "language"),
+    )
+
+
+def _known(name: str) -> str | None:
+    return None if name == "default" else name
+
+
+def unknown_symbols_of(utterances: Sequence[Utterance], loaded: Loaded) -> dict[str, list[str]]:
+    """Symbols that the model does not know, each with the basenames it occurs in."""
+    description = loaded.description
+    return unknown_symbols(utterances, SymbolTable(description.symbols), description.text_rules)
+
+
+def teacher_forced_specs(
+    utterances: Sequence[Utterance],
+    store: Store,
+    loaded: Loaded,
+    *,
+    batch_size: int = 8,
+    listener: Listener | None = None,
+) -> Iterator[tuple[Utterance, Float[Tensor, "mels frames"]]]:
+    """The produced spec of each utterance, as long as its recording; the same in any batch."""
+    listener = listener or Silent()
+    model = text_to_spec_in(loaded)
+    device = model.text_input_layer.weight.device
+    mel = loaded.description.mel
+    ordered = sorted(utterances, key=lambda u: probe(store.audio_path(u, mel.sample_rate_hz)).n_samples)
+    for start in range(0, len(ordered), batch_size):
+        group = ordered[start : start + batch_size]
+        items = [training_item(utterance, store, loaded) for utterance in group]
+        batch = collate(items, pad_spec=mel.silence).to(device)
+        with torch.inference_mode():
+            spoken = model.teacher_force(batch)
+        for row, utterance in enumerate(group):
+            yield utterance, spoken.spec[row, : int(spoken.n_frames[row])].T.cpu().clone()
+        listener.progress("Produced specs", min(start + batch_size, len(ordered)), len(ordered))
+
+
+def write_produced_specs(
+    utterances: Sequence[Utterance],
+    store: Store,
+    loaded: Loaded,
+    *,
+    batch_size: int = 8,
+    listener: Listener | None = None,
+) -> int:
+    """Write each produced spec under its utterance's basename, as EveryVoice does; how many."""
+    n_written = 0
+    for utterance, spec in teacher_forced_specs(
+        utterances, store, loaded, batch_size=batch_size, listener=listener
+    ):
+        store.write_produced_spec(utterance, spec, loaded.description.mel)
+        n_written += 1
+    return n_written

@@ -1,0 +1,173 @@
+"""Our own YAML: everything that describes one training run of one stage."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+
+Stage = Literal["text-to-spec", "spec-to-wav"]
+FilePath = Annotated[Path, PlainSerializer(str)]
+
+
+class Section(BaseModel):
+    """A part of a recipe: frozen, and no unknown word passes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Data(Section):
+    """Recordings, their texts, and which of them are kept for measuring."""
+
+    recordings: FilePath = Field(description="Folder with the recordings (wav, flac, ogg or mp3).")
+    filelist: FilePath = Field(description="LJSpeech metadata.csv, or psv with a header line.")
+    filelist_format: Literal["psv", "ljspeech"] | None = Field(None, description="None: found out.")
+    preprocessed: FilePath = Field(Path("preprocessed"), description="Folder for the training material.")
+    held_out: tuple[str, ...] = Field((), description="Basenames that are only ever measured on.")
+    held_out_fraction: float = Field(0.1, gt=0, lt=1, description="Share held out if no names are given.")
+    seed: int = Field(1234, description="Seed of the split.")
+    min_duration_s: float = Field(0.4, gt=0, description="Shorter recordings are left out, in seconds.")
+    max_duration_s: float = Field(11.0, gt=0, description="Longer recordings are left out, in seconds.")
+    trims_silence: bool = Field(True, description="Cut silence from both ends, keeping a margin.")
+
+
+class Spectrogram(Section):
+    """Which spectrogram is trained on; only asked where no base checkpoint says it."""
+
+    preset: Literal["mel-librosa", "mel", "hifigan"] = Field(
+        "mel-librosa", description="A front end by name."
+    )
+    sample_rate_hz: int = Field(22_050, gt=0, description="Samples per second.")
+
+
+class Text(Section):
+    """How text is cleaned and which symbols there are; only asked where no base checkpoint says it."""
+
+    characters: str = Field("abcdefghijklmnopqrstuvwxyz", description="Letters beside the punctuation.")
+    cleaners: tuple[str, ...] = Field(
+        ("lower", "nfc_normalize", "collapse_whitespace", "strip_text"), description="In this order."
+    )
+    to_replace: dict[str, str] = Field({}, description="Regular expression -> replacement.")
+
+
+class TextToSpecModel(Section):
+    """Sizes of a fastspeech2 trained from scratch. A base checkpoint brings its own."""
+
+    dim: int = Field(256, gt=0, description="Channels everywhere.")
+    n_layers: int = Field(4, gt=0, description="Conformer layers of encoder and of decoder.")
+    n_heads: int = Field(2, gt=0, description="Attention heads.")
+    feedforward_dim: int = Field(1024, gt=0, description="Inner channels of the feed-forward parts.")
+    dropout: float = Field(0.2, ge=0, lt=1, description="In encoder and decoder.")
+    level: Literal["phone", "frame"] = Field("phone", description="Pitch and energy per symbol or per frame.")
+    has_postnet: bool = Field(False, description="With the post-net of 4.3 M parameters.")
+
+
+class SpecToWavModel(Section):
+    """Sizes of a hifigan trained from scratch. A base checkpoint brings its own."""
+
+    is_istft: bool = Field(True, description="Inverse-STFT variant: fewer upsampling stages, much faster.")
+    upsample_rates: tuple[int, ...] = Field((8, 8), description="Product times istft hop = hop of the spec.")
+    upsample_kernels: tuple[int, ...] = Field((16, 16), description="Twice the rates.")
+    initial_channels: int = Field(512, gt=0, description="Channels before the first upsampling.")
+    resblock: Literal["1", "2"] = Field("1", description="Form of the residual blocks.")
+    resblock_kernels: tuple[int, ...] = Field((3, 7, 11), description="One residual block per kernel.")
+    resblock_dilations: tuple[tuple[int, ...], ...] = Field(
+        ((1, 3, 5), (1, 3, 5), (1, 3, 5)), description="Dilations of each block."
+    )
+
+
+class Discriminators(Section):
+    """Sizes of new discriminators; a base checkpoint that has some brings its own."""
+
+    width: float = Field(1.0, gt=0, le=1, description="Share of the published number of channels.")
+    periods: tuple[int, ...] = Field((2, 3, 5, 7, 11), description="Of the multi-period discriminator.")
+    n_scales: int = Field(3, ge=1, description="Of the multi-scale discriminator.")
+
+
+class LossWeights(Section):
+    """What each part of the loss counts. Defaults are EveryVoice's."""
+
+    spec: float = Field(1.0, ge=0, description="Mel loss before the post-net (text-to-spec).")
+    postnet: float = Field(1.0, ge=0, description="Mel loss after the post-net (text-to-spec).")
+    pitch: float = Field(0.1, ge=0, description="Pitch predictor.")
+    energy: float = Field(0.1, ge=0, description="Energy predictor.")
+    duration: float = Field(0.1, ge=0, description="Duration predictor.")
+    attn_ctc: float = Field(0.1, ge=0, description="Alignment, forward-sum loss.")
+    attn_bin: float = Field(0.1, ge=0, description="Alignment, binarisation, at its full strength.")
+    attn_bin_from_step: int = Field(0, ge=0, description="Step at which binarisation starts to grow.")
+    attn_bin_full_step: int = Field(1000, ge=1, description="Step at which binarisation is at full strength.")
+    mel: float = Field(45.0, ge=0, description="Mel loss of the vocoder.")
+    feature: float = Field(2.0, ge=0, description="Feature matching of the vocoder.")
+    adversarial: float = Field(1.0, ge=0, description="Adversarial loss of the vocoder.")
+
+
+class Optimiser(Section):
+    """How weights move. Defaults are for fine-tuning, not for training from scratch."""
+
+    learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate, per optimiser step.")
+    betas: tuple[float, float] = Field((0.9, 0.98), description="Decay of the two averages of AdamW.")
+    eps: float = Field(1e-8, gt=0, description="Added to the denominator of AdamW.")
+    weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay.")
+    schedule: Literal["constant", "noam", "exponential", "cosine"] = Field(
+        "constant", description="How the learning rate goes on after the warm-up."
+    )
+    warmup_steps: int = Field(0, ge=0, description="Steps of linear warm-up.")
+    decay: float = Field(0.999, gt=0, le=1, description="Factor per 1,000 steps for 'exponential'.")
+    clip_norm: float = Field(1.0, gt=0, description="Largest L2 norm of one optimiser's gradients together.")
+
+
+class Training(Section):
+    """How long, how many at once, and what is written when."""
+
+    steps: int = Field(5000, gt=0, description="Optimiser steps in all (a vocoder's two turns count as one).")
+    batch_size: int = Field(8, gt=0, description="Utterances (or segments) per step.")
+    segment_frames: int = Field(32, gt=0, description="Length of a vocoder's training segment, in frames.")
+    optimiser: Optimiser = Field(Optimiser(), description="How weights move.")
+    loss: LossWeights = Field(LossWeights(), description="What each loss counts.")
+    seed: int = Field(1234, description="Seed of everything random in the run.")
+    precision: Literal["32-true", "bf16-mixed"] = Field("32-true", description="Numbers in the forward pass.")
+    n_workers: int = Field(0, ge=0, description="Processes that load data; results do not depend on it.")
+    discriminators_first_steps: int = Field(
+        0, ge=0, description="Steps in which only the discriminators learn (for a generator that has none)."
+    )
+    adversarial_from_step: int = Field(
+        0, ge=0, description="Step at which discriminators join; before it only the mel loss counts."
+    )
+    frozen: tuple[str, ...] = Field((), description="Tensor names, or their beginnings, that do not move.")
+    spec_source: Literal["real", "produced"] = Field(
+        "real", description="What a vocoder hears: real specs, or what text-to-spec produced (matching)."
+    )
+    target_delay_samples: int = Field(
+        0, description="How late a vocoder's target comes: the delay that it has learnt and is to keep."
+    )
+    log_every_steps: int = Field(20, gt=0, description="One line in metrics.jsonl per so many steps.")
+    validate_every_steps: int = Field(500, gt=0, description="Held-out utterances are measured so often.")
+    validate_at_most: int = Field(12, gt=0, description="Held-out utterances per validation.")
+    checkpoint_every_steps: int = Field(500, gt=0, description="Everything is saved so often.")
+    keep_checkpoints: int = Field(2, gt=0, description="So many newest complete checkpoints stay.")
+
+
+class Recipe(Section):
+    """One training run of one stage."""
+
+    stage: Stage = Field(description="Which stage is trained.")
+    name: str = Field("run", pattern=r"^[\w.-]+$", description="Name of the run folder.")
+    runs: FilePath = Field(Path("runs"), description="Where run folders are made.")
+    base: FilePath | None = Field(None, description="Checkpoint to start from; none: from scratch.")
+    contact: str = Field("", description="Who answers for the voice; travels with the checkpoint.")
+    data: Data = Field(description="Recordings and texts.")
+    spectrogram: Spectrogram = Field(Spectrogram(), description="Only without a base.")
+    text: Text = Field(Text(), description="Only without a base.")
+    text_to_spec: TextToSpecModel = Field(TextToSpecModel(), description="Only without a base.")
+    spec_to_wav: SpecToWavModel = Field(SpecToWavModel(), description="Only without a base.")
+    discriminators: Discriminators = Field(Discriminators(), description="Only where the base has none.")
+    training: Training = Field(Training(), description="The run itself.")
+
+    def resolved_against(self, folder: Path) -> "Recipe":
+        """The same recipe with every path made absolute, seen from `folder`."""
+        data = self.data.model_copy(
+            update={
+                name: folder / getattr(self.data, name) for name in ("recordings", "filelist", "preprocessed")
+            }
+        )
+        base = folder / self.base if self.base is not None else None
+        return self.model_copy(update={"data": data, "runs": folder / self.runs, "base": base})

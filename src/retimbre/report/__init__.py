@@ -1,0 +1,1 @@
+"""Real, base and tuned side by side: one HTML file that opens offline."""

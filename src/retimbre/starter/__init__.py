@@ -1,0 +1,1 @@
+"""The bundled starter voice and its speech pack: data, and one file that finds them."""

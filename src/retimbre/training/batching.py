@@ -1,0 +1,86 @@
+"""Length buckets and their resumable order: batch k of a run is the same however the run got there."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from torch import Generator
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+Item = TypeVar("Item")
+
+
+class Key(NamedTuple):
+    """Which item, and the pass it is drawn in: together they seed whatever is random about it."""
+
+    item: int
+    epoch: int
+
+
+class BatchOrder(Sampler[list[Key]]):
+    """An endless sequence of batches that can be entered at any position.
+
+    Every pass shuffles anew; within a window of `window` batches, items of similar length come together,
+    so that little is padded. Nothing depends on the number of workers.
+    """
+
+    def __init__(
+        self, lengths: Sequence[int], batch_size: int, *, seed: int, position: int = 0, window: int = 8
+    ) -> None:
+        self.lengths = np.asarray(lengths)
+        self.batch_size, self.seed, self.position, self.window = batch_size, seed, position, window
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches of one pass; a set smaller than a batch is drawn several times to fill one."""
+        return -(-len(self._pool(0)) // self.batch_size)
+
+    def epoch_of(self, position: int) -> int:
+        """The pass that batch number `position` belongs to."""
+        return position // self.batches_per_epoch
+
+    def _pool(self, epoch: int) -> np.ndarray:
+        random = np.random.default_rng((self.seed, epoch))
+        passes = max(1, -(-self.batch_size // len(self.lengths)))
+        return np.concatenate([random.permutation(len(self.lengths)) for _ in range(passes)])
+
+    def batches(self, epoch: int) -> list[list[Key]]:
+        """All batches of one pass."""
+        pool = self._pool(epoch)
+        span = self.batch_size * self.window
+        for start in range(0, len(pool), span):
+            part = pool[start : start + span]
+            pool[start : start + span] = part[np.argsort(self.lengths[part], kind="stable")]
+        starts = np.arange(0, len(pool), self.batch_size)
+        order = np.random.default_rng((self.seed, epoch, 1)).permutation(starts)
+        return [[Key(int(i), epoch) for i in pool[start : start + self.batch_size]] for start in order]
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        epoch, skip = divmod(self.position, self.batches_per_epoch)
+        while True:
+            yield from self.batches(epoch)[skip:]
+            epoch, skip = epoch + 1, 0
+
+
+def item_random(seed: int, key: Key) -> np.random.Generator:
+    """The random numbers of one item in one pass, whichever process draws them."""
+    return np.random.default_rng((seed, key.epoch, key.item, 2))
+
+
+def batch_loader(
+    dataset: "Dataset[Any]",
+    order: BatchOrder,
+    collate: Callable[[list[Item]], Any],
+    *,
+    n_workers: int,
+) -> "DataLoader[Any]":
+    """Batches of `dataset` in `order`; the order and the values are the same for any number of workers."""
+    return DataLoader(
+        dataset,
+        batch_sampler=order,
+        collate_fn=collate,
+        num_workers=n_workers,
+        multiprocessing_context="forkserver" if n_workers else None,
+        # A generator of its own: a loader must not draw from the numbers that dropout uses.
+        generator=Generator().manual_seed(order.seed),
+    )

@@ -1,0 +1,175 @@
+"""A recipe's network: from its base checkpoint, or new, together with its data as the network reads it."""
+
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from retimbre.checkpoint.fill import load_weights
+from retimbre.data.utterance import Utterance
+from retimbre.errors import DataError
+from retimbre.jobs.listener import Listener
+from retimbre.models.description import Description, sizes_of
+from retimbre.models.fastspeech2.config import (
+    ConformerSizes,
+    FastSpeech2Config,
+    Level,
+    PredictorSizes,
+)
+from retimbre.models.fastspeech2.model import FastSpeech2
+from retimbre.models.hifigan.batch import VocoderItem
+from retimbre.models.hifigan.config import DiscriminatorConfig, GeneratorConfig
+from retimbre.models.hifigan.discriminators import Discriminators
+from retimbre.models.hifigan.from_shapes import discriminator_config_from
+from retimbre.models.hifigan.model import Generator
+from retimbre.models.load import Loaded
+from retimbre.pipelines.fit import text_to_spec_in, vocoder_in
+from retimbre.pipelines.teacher_forcing import training_item
+from retimbre.recipe.recipe import Recipe
+from retimbre.text.normalise import TextRules
+from retimbre.text.symbols import everyvoice_symbols
+from retimbre.training.fastspeech2 import text_to_spec_job
+from retimbre.training.freezing import freeze
+from retimbre.training.hifigan import spec_to_wav_job
+from retimbre.training.job import Job
+from retimbre.training.material import Material
+from retimbre.training.run import lineage
+
+
+def text_to_spec_from(recipe: Recipe, material: Material, base: Loaded | None, listener: Listener) -> Job:
+    """A fastspeech2 with its utterances; pitch and energy are normalised by the new speaker's own statistics."""
+    if base is None:
+        description = _new_text_to_spec(recipe, material)
+        model = FastSpeech2(_sized(recipe, material, len(description.symbols)))
+        description = replace(description, sizes=sizes_of(model.config))
+    else:
+        model, description = text_to_spec_in(base), base.description
+    description = replace(
+        description, stats=material.stats, lineage=lineage(recipe, before=dict(description.lineage)), step=0
+    )
+    loaded = Loaded(
+        model=model, description=description, path=recipe.base or recipe.runs, stage="text-to-spec"
+    )
+    training = [training_item(u, material.store, loaded) for u in material.training]
+    held_out = {u.stem: training_item(u, material.store, loaded) for u in _measured(recipe, material)}
+    _tell_frozen(freeze(model, recipe.training.frozen), listener)
+    return text_to_spec_job(model.train(), description, recipe.training, training=training, held_out=held_out)
+
+
+def spec_to_wav_from(recipe: Recipe, material: Material, base: Loaded | None, listener: Listener) -> Job:
+    """A generator with discriminators and utterances; the specs are real ones, or produced ones for matching."""
+    generator, description = _generator(recipe, material, base)
+    discriminators = _discriminators(recipe, base, listener)
+    is_produced = recipe.training.spec_source == "produced"
+    training = [vocoder_item(u, material, is_produced=is_produced) for u in material.training]
+    held_out = {
+        u.stem: vocoder_item(u, material, is_produced=is_produced) for u in _measured(recipe, material)
+    }
+    parts = nn.ModuleDict({"generator": generator, "discriminators": discriminators})
+    _tell_frozen(freeze(parts, recipe.training.frozen), listener)
+    description = replace(
+        description, lineage=lineage(recipe, before=dict(description.lineage)), step=0, is_exported=False
+    )
+    return spec_to_wav_job(
+        generator.train(),
+        discriminators.train(),
+        description,
+        recipe.training,
+        training=training,
+        held_out=held_out,
+    )
+
+
+def vocoder_item(utterance: Utterance, material: Material, *, is_produced: bool) -> VocoderItem:
+    """Recording and spec of one utterance; lengths were compared before."""
+    store = material.store
+    load = store.load_produced_spec if is_produced else store.load_spec
+    samples = store.load_audio(utterance, material.mel).samples
+    return VocoderItem(spec=load(utterance, material.mel), samples=samples)
+
+
+def _measured(recipe: Recipe, material: Material) -> tuple[Utterance, ...]:
+    if not material.held_out:
+        raise DataError(
+            "no utterance is held out", do="name some in data.held_out, or give a held_out_fraction"
+        )
+    return material.held_out[: recipe.training.validate_at_most]
+
+
+def _new_text_to_spec(recipe: Recipe, material: Material) -> Description:
+    rules = TextRules(cleaners=recipe.text.cleaners, to_replace=dict(recipe.text.to_replace))
+    return Description(
+        family="fastspeech2",
+        sizes={},
+        mel=material.mel,
+        symbols=everyvoice_symbols(characters=tuple(recipe.text.characters), rules=rules).symbols,
+        text_rules=rules,
+    )
+
+
+def _sized(recipe: Recipe, material: Material, n_symbols: int) -> FastSpeech2Config:
+    sizes = recipe.text_to_spec
+    layers = ConformerSizes(
+        n_layers=sizes.n_layers,
+        n_heads=sizes.n_heads,
+        dim=sizes.dim,
+        feedforward_dim=sizes.feedforward_dim,
+        dropout=sizes.dropout,
+    )
+    predictor = PredictorSizes(dim=sizes.dim)
+    pitch, energy = material.stats.pitch, material.stats.energy
+    return FastSpeech2Config(
+        n_symbols=n_symbols,
+        n_mels=material.mel.n_mels,
+        encoder=layers,
+        decoder=layers,
+        duration=predictor,
+        pitch=predictor,
+        energy=predictor,
+        pitch_level=Level(sizes.level),
+        energy_level=Level(sizes.level),
+        pitch_range=(pitch.norm_min, pitch.norm_max),
+        energy_range=(energy.norm_min, energy.norm_max),
+        postnet_dim=512 if sizes.has_postnet else None,
+        silence=material.mel.silence,
+    )
+
+
+def _generator(recipe: Recipe, material: Material, base: Loaded | None) -> tuple[Generator, Description]:
+    if base is not None:
+        return vocoder_in(base), base.description
+    sizes = recipe.spec_to_wav
+    hop = material.mel.hop_samples
+    upsampled = int(torch.tensor(sizes.upsample_rates).prod())
+    config = GeneratorConfig(
+        n_mels=material.mel.n_mels,
+        resblock=sizes.resblock,
+        upsample_rates=sizes.upsample_rates,
+        upsample_kernels=sizes.upsample_kernels,
+        initial_channels=sizes.initial_channels,
+        resblock_kernels=sizes.resblock_kernels,
+        resblock_dilations=sizes.resblock_dilations,
+        istft_n_fft_samples=4 * hop // upsampled if sizes.is_istft else None,
+    )
+    return Generator(config), Description(family="hifigan", sizes=sizes_of(config), mel=material.mel)
+
+
+def _discriminators(recipe: Recipe, base: Loaded | None, listener: Listener) -> Discriminators:
+    if base is not None and base.discriminators:
+        shapes = {name: tuple(tensor.shape) for name, tensor in base.discriminators.items()}
+        discriminators = Discriminators(discriminator_config_from(shapes, base.description.sizes).config)
+        load_weights(discriminators, base.discriminators)
+        return discriminators
+    sizes = recipe.discriminators
+    listener.say(
+        "Discriminators",
+        f"new ones: the generator waits {recipe.training.discriminators_first_steps:,} steps for them",
+    )
+    return Discriminators(
+        DiscriminatorConfig(width=sizes.width, periods=sizes.periods, n_scales=sizes.n_scales)
+    )
+
+
+def _tell_frozen(n_frozen: int, listener: Listener) -> None:
+    if n_frozen:
+        listener.say("Frozen", f"{n_frozen} tensors do not move")

@@ -1,0 +1,25 @@
+"""Which tensors move: everything except those whose names begin with a frozen prefix."""
+
+from collections.abc import Iterable
+
+from torch import nn
+
+from retimbre.errors import RecipeError
+
+
+def freeze(module: nn.Module, prefixes: Iterable[str], *, key: str = "training.frozen") -> int:
+    """Stop the parameters whose names begin with one of `prefixes`; how many were stopped.
+
+    A prefix that fits no parameter is an error: it was meant to protect something.
+    """
+    names = [name for name, _ in module.named_parameters()]
+    for prefix in prefixes:
+        if not any(name.startswith(prefix) for name in names):
+            shown = ", ".join(sorted({name.split(".")[0] for name in names}))
+            raise RecipeError(f"{key} names '{prefix}', but no tensor begins so", expected=f"one of {shown}")
+    stopped = 0
+    for name, parameter in module.named_parameters():
+        if any(name.startswith(prefix) for prefix in prefixes):
+            parameter.requires_grad_(False)
+            stopped += 1
+    return stopped

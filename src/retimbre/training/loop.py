@@ -1,0 +1,121 @@
+"""The one training loop. It is the only caller of `backward`."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
+
+from retimbre.errors import RunError
+from retimbre.recipe.recipe import Training
+from retimbre.training.objective import Objective, Progress, Turn
+from retimbre.training.schedules import learning_rate
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+AfterStep = Callable[[Progress, Mapping[str, float]], Progress]  # may note what it measured
+
+
+def train_steps(
+    fabric: "Fabric",
+    objective: Objective,
+    optimisers: Mapping[str, Optimizer],
+    batches: Iterable[Any],
+    progress: Progress,
+    settings: Training,
+    *,
+    after_step: AfterStep,
+    is_stopping: Callable[[], bool] = lambda: False,
+) -> Progress:
+    """Update the weights batch by batch until `settings.steps`, or until `is_stopping` after a step."""
+    turns = objective.turns()
+    trainable = {turn.name: [p for p in turn.module.parameters() if p.requires_grad] for turn in turns}
+    if progress.step >= settings.steps:
+        return progress
+    for batch in batches:
+        began = perf_counter()
+        batch = fabric.to_device(batch)
+        logged = _step(fabric, objective, turns, trainable, optimisers, batch, progress, settings)
+        progress = replace(
+            progress, step=progress.step + 1, seconds=progress.seconds + perf_counter() - began
+        )
+        progress = after_step(progress, logged)
+        if is_stopping() or progress.step >= settings.steps:
+            break
+    return progress
+
+
+def _step(
+    fabric: "Fabric",
+    objective: Objective,
+    turns: tuple[Turn, ...],
+    trainable: Mapping[str, list[nn.Parameter]],
+    optimisers: Mapping[str, Optimizer],
+    batch: Any,  # noqa: ANN401
+    progress: Progress,
+    settings: Training,
+) -> dict[str, float]:
+    """One update of every active turn; what to log, by name."""
+    logged: dict[str, Tensor | float] = {}
+    with fabric.autocast():
+        shared = objective.begin(batch, progress)
+    rate = learning_rate(settings.optimiser, progress.step, settings.steps)
+    for turn in turns:
+        if not turn.is_active(progress):
+            continue
+        _only_this_learns(turn, trainable)
+        optimiser = optimisers[turn.name]
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        optimiser.zero_grad(set_to_none=True)
+        with fabric.autocast():
+            losses = turn.losses(batch, shared, progress)
+        total = torch.stack([loss.float() for loss in losses.values()]).sum()
+        _require_finite(losses, total, progress)
+        fabric.backward(total)
+        _average_gradients(fabric, trainable[turn.name])
+        norm = clip_grad_norm_(trainable[turn.name], settings.optimiser.clip_norm)
+        _require_finite({f"the gradient of {turn.name}": norm}, norm, progress)
+        optimiser.step()
+        logged |= {f"{turn.name}/{name}": loss.detach() for name, loss in losses.items()}
+        logged |= {f"{turn.name}/total": total.detach(), f"{turn.name}/gradient_norm": norm.detach()}
+    _all_learn(trainable)
+    logged["learning_rate"] = rate
+    return {name: float(value) for name, value in logged.items()}
+
+
+def _average_gradients(fabric: "Fabric", parameters: list[nn.Parameter]) -> None:
+    """With several processes, each has seen other utterances: all go on with the mean."""
+    if fabric.world_size > 1:
+        for parameter in parameters:
+            if parameter.grad is not None:
+                parameter.grad.copy_(torch.as_tensor(fabric.all_reduce(parameter.grad, reduce_op="mean")))
+
+
+def _only_this_learns(turn: Turn, trainable: Mapping[str, list[nn.Parameter]]) -> None:
+    """Gradients still flow through the other parts, but are not computed for their weights."""
+    for name, parameters in trainable.items():
+        for parameter in parameters:
+            parameter.requires_grad_(name == turn.name)
+
+
+def _all_learn(trainable: Mapping[str, list[nn.Parameter]]) -> None:
+    for parameters in trainable.values():
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+
+
+def _require_finite(losses: Mapping[str, Tensor], total: Tensor, progress: Progress) -> None:
+    if torch.isfinite(total):
+        return
+    bad = [name for name, loss in losses.items() if not torch.isfinite(loss)]
+    raise RunError(
+        f"training diverged at step {progress.step + 1}: {', '.join(bad) or 'the total'} is not a finite number",
+        do="go on from the last checkpoint with a tenth of the learning rate "
+        "(--resume -c training.optimiser.learning_rate=…)",
+    )

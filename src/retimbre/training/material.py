@@ -1,0 +1,141 @@
+"""What a recipe trains on: its recordings prepared, split, and compared with each other before anything starts."""
+
+from dataclasses import dataclass
+
+from retimbre.audio import mel as specs
+from retimbre.audio.files import probe
+from retimbre.audio.mel import MelSpec
+from retimbre.data.lengths import mismatches
+from retimbre.data.manifest import read_filelist, write_filelist
+from retimbre.data.prepare import LeftOut, PrepareOptions, prepare
+from retimbre.data.split import split
+from retimbre.data.stats import Stats
+from retimbre.data.store import Store
+from retimbre.data.utterance import Utterance
+from retimbre.errors import DataError
+from retimbre.jobs.listener import Listener, Silent
+from retimbre.models.load import load_model
+from retimbre.recipe.recipe import Recipe, Spectrogram
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """Prepared utterances of one recipe."""
+
+    store: Store
+    mel: MelSpec
+    training: tuple[Utterance, ...]
+    held_out: tuple[Utterance, ...]
+    left_out: tuple[LeftOut, ...]
+    stats: Stats
+
+    @property
+    def utterances(self) -> tuple[Utterance, ...]:
+        """All that can be used."""
+        return self.training + self.held_out
+
+    @property
+    def duration_s(self) -> float:
+        """How long the training utterances sound together."""
+        return sum(self.n_frames(u) * self.mel.hop_samples for u in self.training) / self.mel.sample_rate_hz
+
+    def n_frames(self, utterance: Utterance) -> int:
+        """Length of a prepared recording."""
+        return self.mel.frames_in(probe(self.store.audio_path(utterance, self.mel.sample_rate_hz)).n_samples)
+
+
+def spectrogram_of(section: Spectrogram) -> MelSpec:
+    """The front end that a recipe names."""
+    rate = section.sample_rate_hz
+    if section.preset == "mel":
+        return specs.everyvoice_mel(sample_rate_hz=rate)
+    if section.preset == "hifigan":
+        return specs.hifigan_original(sample_rate_hz=rate)
+    return specs.mel_librosa(sample_rate_hz=rate)
+
+
+def prepare_material(
+    recipe: Recipe,
+    *,
+    mel: MelSpec | None = None,
+    listener: Listener | None = None,
+    is_overwritten: bool = False,
+    n_workers: int | None = None,
+) -> Material:
+    """Prepare what changed, split, measure; every utterance that is left out is listed with its reason."""
+    listener = listener or Silent()
+    data = recipe.data
+    mel = mel or _mel_of(recipe)
+    store = Store(data.preprocessed)
+    utterances = read_filelist(data.filelist, format=data.filelist_format)
+    parts = split(utterances, held_out=data.held_out or data.held_out_fraction, seed=data.seed)
+    prepared = prepare(
+        utterances,
+        data.recordings,
+        store,
+        mel=mel,
+        options=PrepareOptions(
+            min_duration_s=data.min_duration_s,
+            max_duration_s=data.max_duration_s,
+            trims_silence=data.trims_silence,
+        ),
+        n_workers=n_workers,
+        overwrite=is_overwritten,
+        on_progress=lambda basename, done, total: listener.progress("Preparing", done, total),
+    )
+    kept = set(prepared.kept)
+    training = tuple(u for u in parts.training if u in kept)
+    held_out = tuple(u for u in parts.validation if u in kept)
+    _require_both(training, held_out)
+    stats = store.measure_stats(training)
+    store.write_stats(stats)
+    write_filelist(store.filelist_path("training"), training)
+    write_filelist(store.filelist_path("validation"), held_out)
+    material = Material(
+        store=store,
+        mel=mel,
+        training=training,
+        held_out=held_out,
+        left_out=tuple(prepared.left_out),
+        stats=stats,
+    )
+    _tell(material, listener)
+    return material
+
+
+def _mel_of(recipe: Recipe) -> MelSpec:
+    if recipe.base is None:
+        return spectrogram_of(recipe.spectrogram)
+    return load_model(recipe.base).description.mel
+
+
+def _require_both(training: tuple[Utterance, ...], held_out: tuple[Utterance, ...]) -> None:
+    if not training or not held_out:
+        raise DataError(
+            "too few utterances could be used",
+            expected="at least one to train on and one to measure on",
+            found=f"{len(training)} and {len(held_out)}",
+            do="see left-out.tsv for what is wrong with the others; hold out others",
+        )
+
+
+def _tell(material: Material, listener: Listener) -> None:
+    n_left_out = len(material.left_out)
+    where = f"; {n_left_out} left out: {material.store.root / 'left-out.tsv'}" if n_left_out else ""
+    listener.say(
+        "Data",
+        f"{len(material.training)} utterances, {material.duration_s / 60:.1f} min; "
+        f"{len(material.held_out)} held out{where}",
+    )
+
+
+def require_same_lengths(material: Material, *, has_produced: bool) -> None:
+    """Recording, real spec and (for matching) produced spec of each utterance must be equally long."""
+    found = mismatches(material.store, material.utterances, material.mel, with_produced=has_produced)
+    if found:
+        shown = "; ".join(f"{m.utterance.basename}: {m.reason}" for m in found[:5])
+        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+        raise DataError(
+            f"{len(found)} utterances have features of unequal length ({shown}{more})",
+            do="prepare them again (--overwrite); produced specs must come from teacher forcing on these recordings",
+        )

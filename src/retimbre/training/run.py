@@ -1,0 +1,258 @@
+"""Recipe -> run folder -> result: start, resume, finish.
+
+runs/<name>/
+  recipe.yaml        everything resolved: running it again gives the same run
+  lineage.json       base and data by hash, contact
+  checkpoints/…      see state.py
+  model.safetensors  the best so far by the held-out score, ready to use; its description beside it as JSON
+  metrics.jsonl      one line per logged step; TensorBoard events beside it
+"""
+
+import json
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.optim import AdamW, Optimizer
+
+from retimbre.checkpoint.write import write_json, write_text
+from retimbre.errors import RunError
+from retimbre.jobs.listener import Listener, Silent
+from retimbre.recipe.read import write_recipe
+from retimbre.recipe.recipe import Recipe, Training
+from retimbre.training.batching import BatchOrder, batch_loader
+from retimbre.training.fabric import make_fabric
+from retimbre.training.job import Job
+from retimbre.training.journal import Journal
+from retimbre.training.loop import train_steps
+from retimbre.training.objective import Progress, Turn
+from retimbre.training.state import (
+    RunState,
+    checkpoint_bytes,
+    complete_checkpoints,
+    require_room,
+    restore_state,
+    save_state,
+)
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """How a run ended."""
+
+    run: Path
+    progress: Progress
+    was_interrupted: bool
+
+    @property
+    def model(self) -> Path:
+        """The kept best, ready to use."""
+        return self.run / "model.safetensors"
+
+
+@dataclass
+class _Live:
+    """What belongs together while a run is going on."""
+
+    run: Path
+    job: Job
+    settings: Training
+    fabric: "Fabric"
+    state: RunState
+    journal: Journal
+    listener: Listener
+    progress: Progress
+    stop_asked: bool = False
+
+
+def run_folder(recipe: Recipe) -> Path:
+    """Where this recipe's run lives."""
+    return recipe.runs / recipe.name
+
+
+def require_unused(recipe: Recipe) -> None:
+    """No run writes into another run's folder."""
+    folder = run_folder(recipe)
+    if folder.exists() and any(folder.iterdir()):
+        raise RunError(
+            f"there is a run in {folder} already",
+            do=f"go on with it by --resume, or name a new one: -c name={recipe.name}-2",
+        )
+
+
+def start(recipe: Recipe, job: Job, *, listener: Listener | None = None, device: str = "auto") -> Finished:
+    """A new run in a new folder."""
+    require_unused(recipe)
+    folder, settings = run_folder(recipe), recipe.training
+    folder.mkdir(parents=True, exist_ok=True)
+    fabric, state = _prepare(job, settings, device)
+    require_room(folder, (settings.keep_checkpoints + 2) * checkpoint_bytes(state))
+    write_text(folder / "recipe.yaml", write_recipe(recipe))
+    write_json(folder / "lineage.json", dict(job.description.lineage))
+    journal = Journal(folder)
+    return _go(_Live(folder, job, settings, fabric, state, journal, listener or Silent(), Progress()))
+
+
+def resume(recipe: Recipe, job: Job, *, listener: Listener | None = None, device: str = "auto") -> Finished:
+    """The same run, from its newest whole checkpoint; from its start if it never came to one."""
+    folder, settings, listener = run_folder(recipe), recipe.training, listener or Silent()
+    stored_recipe(folder)
+    fabric, state = _prepare(job, settings, device)
+    progress, notes = restore_state(folder, state) if complete_checkpoints(folder) else (Progress(), [])
+    for note in notes:
+        listener.say("Checkpoint", note)
+    listener.say("Resumed", f"at step {progress.step:,} of {settings.steps:,}")
+    journal = Journal(folder, from_step=progress.step)
+    return _go(_Live(folder, job, settings, fabric, state, journal, listener, progress))
+
+
+def seconds_per_step(recipe: Recipe, job: Job, *, n_steps: int = 3, device: str = "auto") -> float:
+    """What one step costs here, measured; nothing is written and the job's weights are spent."""
+    settings = recipe.training.model_copy(update={"steps": n_steps + 1})
+    fabric = make_fabric(precision=settings.precision, accelerator=device)
+    seconds: list[float] = []
+
+    def note(progress: Progress, _: Mapping[str, float]) -> Progress:
+        seconds.append(progress.seconds - sum(seconds))
+        return progress
+
+    optimisers = _ready(fabric, job, settings)
+    batches = _batches(job, settings, 0)
+    train_steps(fabric, job.objective, optimisers, batches, Progress(), settings, after_step=note)
+    return min(seconds[1:])  # the first one also warms up
+
+
+def _prepare(job: Job, settings: Training, device: str) -> tuple["Fabric", RunState]:
+    fabric = make_fabric(precision=settings.precision, accelerator=device)
+    optimisers = _ready(fabric, job, settings)
+    return fabric, RunState(job.objective.parts(), optimisers)
+
+
+def _ready(fabric: "Fabric", job: Job, settings: Training) -> dict[str, Optimizer]:
+    """Modules on their device; one AdamW per turn over the tensors that move."""
+    for part in job.objective.parts().values():
+        part.to(fabric.device)
+    return {turn.name: _optimiser(turn, settings) for turn in job.objective.turns()}
+
+
+def _optimiser(turn: Turn, settings: Training) -> Optimizer:
+    o = settings.optimiser
+    moving = [p for p in turn.module.parameters() if p.requires_grad]
+    return AdamW(
+        moving, lr=o.learning_rate, betas=o.betas, eps=o.eps, weight_decay=o.weight_decay, fused=True
+    )
+
+
+def _batches(job: Job, settings: Training, position: int) -> Iterator[Any]:
+    order = BatchOrder(job.lengths, settings.batch_size, seed=settings.seed, position=position)
+    return iter(batch_loader(job.dataset, order, job.collate, n_workers=settings.n_workers))
+
+
+def _go(live: _Live) -> Finished:
+    """Train, measuring and saving on the way; Ctrl-C and SIGTERM save first."""
+    generator_state = torch.get_rng_state()
+    batches = _batches(live.job, live.settings, live.progress.step)
+    torch.set_rng_state(generator_state)  # whatever starting the loader drew
+    with _stop_on_signal(live):
+        if live.progress.step == 0:
+            _validate(live)
+        live.progress = train_steps(
+            live.fabric,
+            live.job.objective,
+            live.state.optimisers,
+            batches,
+            live.progress,
+            live.settings,
+            after_step=lambda progress, logged: _after_step(live, progress, logged),
+            is_stopping=lambda: live.stop_asked,
+        )
+    live.journal.close()
+    was_interrupted = live.progress.step < live.settings.steps
+    if was_interrupted:
+        live.listener.say(
+            "Stopped", f"at step {live.progress.step:,}; everything is saved, go on with --resume"
+        )
+    return Finished(run=live.run, progress=live.progress, was_interrupted=was_interrupted)
+
+
+def _after_step(live: _Live, progress: Progress, logged: Mapping[str, float]) -> Progress:
+    settings, step = live.settings, progress.step
+    live.progress = progress
+    is_last = step >= settings.steps
+    if step % settings.log_every_steps == 0 or is_last:
+        live.journal.write(step, logged, kind="training")
+    if step % settings.validate_every_steps == 0 or is_last:
+        _validate(live)
+    if step % settings.checkpoint_every_steps == 0 or is_last or live.stop_asked:
+        save_state(live.run, live.state, live.progress, keep=settings.keep_checkpoints)
+    live.listener.progress("Training", step, settings.steps, _note(live, logged))
+    return live.progress
+
+
+def _note(live: _Live, logged: Mapping[str, float]) -> str:
+    shown = ", ".join(f"{name} {logged[name]:.3f}" for name in live.job.shown if name in logged)
+    best = live.progress.best_score
+    return shown + (
+        f"; held out {best:.3f} (best, at {live.progress.best_step:,})" if best is not None else ""
+    )
+
+
+def _validate(live: _Live) -> None:
+    """Held-out measures; the weights are kept if they are the best so far."""
+    devices = list(range(torch.cuda.device_count()))
+    with torch.random.fork_rng(devices=devices), torch.no_grad():
+        verdict = live.job.objective.validate(live.progress)
+    step, best = live.progress.step, live.progress.best_score
+    live.journal.write(step, {"score": verdict.score, **verdict.measures}, kind="validation")
+    live.journal.show(step, verdict)
+    if best is None or verdict.score < best:
+        live.progress = replace(live.progress, best_score=verdict.score, best_step=step)
+        live.job.keep(live.run / "model.safetensors", step)
+
+
+@contextmanager
+def _stop_on_signal(live: _Live) -> Iterator[None]:
+    """The first Ctrl-C (or SIGTERM) ends the run after the current step; the second one ends it at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals reach the main thread only
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if live.stop_asked:
+            raise KeyboardInterrupt
+        live.stop_asked = True
+        live.listener.say(
+            "Stopping", "after this step, saving first (again: at once, from the last checkpoint)"
+        )
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def stored_recipe(folder: Path) -> Path:
+    """The recipe that a run was started with, or an error if there is no such run."""
+    path = folder / "recipe.yaml"
+    if not path.is_file():
+        raise RunError(f"there is no run to resume in {folder}", do="start it without --resume")
+    return path
+
+
+def lineage(recipe: Recipe, **more: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Where a checkpoint comes from, for its description."""
+    values: dict[str, Any] = json.loads(
+        json.dumps({"contact": recipe.contact, "base": str(recipe.base or ""), **more})
+    )
+    return values

@@ -1,0 +1,195 @@
+"""Everything a run is at one step: saved whole, restored exactly.
+
+    checkpoints/step-000500/
+        model.safetensors    the weights of every part, as `part.tensor`
+        state.safetensors    optimiser states and the states of the random generators
+        state.json           progress, and the plain values of the optimisers
+        manifest.json        SHA-256 of the three; a folder without a true manifest does not exist for us
+    latest                   the name of the newest complete checkpoint; changed last
+
+Learning rates are functions of the step, and the order of the data is a function of seed and position, so neither
+has a state of its own.
+"""
+
+import errno
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from retimbre.checkpoint.fill import load_weights
+from retimbre.checkpoint.write import force_to_disk, write_text
+from retimbre.errors import NoRoom, RunError
+from retimbre.training.objective import Progress
+
+FILES = ("model.safetensors", "state.safetensors", "state.json")
+
+
+@dataclass(frozen=True)
+class RunState:
+    """The live objects that a checkpoint is taken of."""
+
+    parts: Mapping[str, nn.Module]
+    optimisers: Mapping[str, Optimizer]
+
+
+def save_state(run: Path, state: RunState, progress: Progress, *, keep: int) -> Path:
+    """Write a complete checkpoint into a temporary folder, rename it, then let `latest` name it."""
+    final = run / "checkpoints" / f"step-{progress.step:06d}"
+    if final.exists() and _damage(final) is None:
+        return final  # a run that was stopped and went on comes to the same step with the same weights
+    temporary = final.with_name(f".{final.name}.part")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        _write_files(temporary, state, progress)
+        shutil.rmtree(final, ignore_errors=True)  # damaged, or not there
+        temporary.replace(final)
+        write_text(run / "latest", final.name + "\n")
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space" in str(
+            error
+        ):
+            raise NoRoom(
+                f"the disk is full: the checkpoint of step {progress.step} was not written",
+                found=f"{shutil.disk_usage(run).free / 1e6:,.0f} MB free in {run}",
+                do="free some space and go on with --resume; earlier checkpoints are whole",
+            ) from error
+        raise RunError(f"the checkpoint of step {progress.step} cannot be written: {error}") from error
+    for old in complete_checkpoints(run)[:-keep]:
+        shutil.rmtree(old)
+    return final
+
+
+def restore_state(run: Path, state: RunState) -> tuple[Progress, list[str]]:
+    """Put the newest whole checkpoint back; where it stands, and what was found damaged on the way."""
+    notes: list[str] = []
+    for folder in reversed(complete_checkpoints(run)):
+        damage = _damage(folder)
+        if damage:
+            notes.append(f"{folder.name} is damaged ({damage}): the one before it is used")
+            continue
+        return _read_files(folder, state), notes
+    raise RunError(f"there is no whole checkpoint in {run}/checkpoints", do="start the run without --resume")
+
+
+def complete_checkpoints(run: Path) -> list[Path]:
+    """Checkpoint folders that were finished, oldest first."""
+    folders = (run / "checkpoints").glob("step-*")
+    return sorted((f for f in folders if (f / "manifest.json").is_file()), key=lambda f: int(f.name[5:]))
+
+
+def checkpoint_bytes(state: RunState) -> int:
+    """How much room one checkpoint takes: the weights, and two averages for each that moves."""
+    tensors = [t for part in state.parts.values() for t in part.state_dict().values()]
+    moving = [p for o in state.optimisers.values() for g in o.param_groups for p in g["params"]]
+    return int(sum(t.nbytes for t in tensors) + 2 * sum(p.nbytes for p in moving)) + 1_000_000
+
+
+def require_room(folder: Path, needed_bytes: int) -> None:
+    """Refuse to start where the run's checkpoints cannot all be written."""
+    free = shutil.disk_usage(folder).free
+    if free < needed_bytes:
+        raise NoRoom(
+            f"the disk has too little room for this run in {folder}",
+            expected=f"{needed_bytes / 1e6:,.0f} MB",
+            found=f"{free / 1e6:,.0f} MB",
+            do="free some space, or keep fewer checkpoints (-c training.keep_checkpoints=1)",
+        )
+
+
+def _write_files(folder: Path, state: RunState, progress: Progress) -> None:
+    weights = {
+        f"{part}.{name}": t for part, module in state.parts.items() for name, t in module.state_dict().items()
+    }
+    tensors, values = _optimiser_contents(state.optimisers)
+    tensors |= _generator_states()
+    _save(folder / "model.safetensors", weights)
+    _save(folder / "state.safetensors", tensors)
+    content = {"progress": asdict(progress), "optimisers": values}
+    (folder / "state.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+    manifest = {"step": progress.step, "sha256": {name: _sha256(folder / name) for name in FILES}}
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    for name in (*FILES, "manifest.json", "."):
+        force_to_disk(folder / name)
+
+
+def _save(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    save_file({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}, path)
+
+
+def _read_files(folder: Path, state: RunState) -> Progress:
+    weights = load_file(folder / "model.safetensors")
+    for part, module in state.parts.items():
+        prefix = f"{part}."
+        load_weights(module, {n[len(prefix) :]: t for n, t in weights.items() if n.startswith(prefix)})
+    content = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    tensors = load_file(folder / "state.safetensors")
+    _fill_optimisers(state.optimisers, tensors, content["optimisers"])
+    _restore_generators(tensors)
+    return Progress(**content["progress"])
+
+
+def _optimiser_contents(optimisers: Mapping[str, Optimizer]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    tensors: dict[str, Tensor] = {}
+    values: dict[str, Any] = {}
+    for name, optimiser in optimisers.items():
+        content = optimiser.state_dict()
+        for index, slots in content["state"].items():
+            for slot, value in slots.items():
+                tensors[f"optimiser.{name}.{index}.{slot}"] = torch.as_tensor(value)
+        values[name] = content["param_groups"]
+    return tensors, values
+
+
+def _fill_optimisers(
+    optimisers: Mapping[str, Optimizer], tensors: Mapping[str, Tensor], values: Mapping[str, Any]
+) -> None:
+    for name, optimiser in optimisers.items():
+        slots: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in tensors.items():
+            kind, *rest = key.split(".")
+            if kind == "optimiser" and rest[0] == name:
+                slots.setdefault(int(rest[1]), {})[rest[2]] = tensor
+        optimiser.load_state_dict({"state": slots, "param_groups": values[name]})
+
+
+def _generator_states() -> dict[str, Tensor]:
+    """Torch's own generators are the only ones that training draws from."""
+    states = {"generator.cpu": torch.get_rng_state()}
+    for index, state in enumerate(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []):
+        states[f"generator.cuda.{index}"] = state
+    return states
+
+
+def _restore_generators(tensors: Mapping[str, Tensor]) -> None:
+    torch.set_rng_state(tensors["generator.cpu"])
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            if f"generator.cuda.{index}" in tensors:
+                torch.cuda.set_rng_state(tensors[f"generator.cuda.{index}"], index)
+
+
+def _damage(folder: Path) -> str | None:
+    """Which file of a checkpoint is not what was written, if any."""
+    try:
+        expected = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["sha256"]
+        wrong = [name for name in FILES if _sha256(folder / name) != expected[name]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"{type(error).__name__}: {error}"
+    return f"{', '.join(wrong)} changed since it was written" if wrong else None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,116 @@
+"""Recipe -> training run of its stage: new, continued, or only tried."""
+
+import torch
+
+from retimbre.errors import CheckpointError, RunError
+from retimbre.jobs.listener import Listener, Silent
+from retimbre.models.description import Description
+from retimbre.models.load import Loaded, load_model
+from retimbre.recipe.read import read_recipe
+from retimbre.recipe.recipe import Recipe
+from retimbre.training.build import spec_to_wav_from, text_to_spec_from
+from retimbre.training.job import Job
+from retimbre.training.material import Material, prepare_material, require_same_lengths
+from retimbre.training.run import (
+    Finished,
+    require_unused,
+    resume,
+    run_folder,
+    seconds_per_step,
+    start,
+    stored_recipe,
+)
+
+
+def train_stage(recipe: Recipe, *, listener: Listener | None = None, device: str = "auto") -> Finished:
+    """Prepare the material, build the stage from its base or from scratch, and train it in a new run folder."""
+    listener = listener or Silent()
+    require_unused(recipe)
+    job = stage_job(recipe, listener=listener)
+    return start(recipe, job, listener=listener, device=device)
+
+
+def continue_training(recipe: Recipe, *, listener: Listener | None = None, device: str = "auto") -> Finished:
+    """The rest of the run that this recipe started; only its length and learning rate may have changed."""
+    listener = listener or Silent()
+    stored = read_recipe(stored_recipe(run_folder(recipe)))
+    _require_same_run(stored, recipe)
+    return resume(recipe, stage_job(recipe, listener=listener), listener=listener, device=device)
+
+
+def try_training(recipe: Recipe, *, listener: Listener, device: str = "auto") -> float:
+    """Check everything and measure a few steps without a run folder; seconds per step."""
+    require_unused(recipe)
+    job = stage_job(recipe, listener=listener)
+    seconds = seconds_per_step(recipe, job, device=device)
+    total = seconds * recipe.training.steps
+    listener.say(
+        "Dry run", f"{seconds:.2f} s per step; {recipe.training.steps:,} steps take {total / 3600:.1f} h"
+    )
+    return seconds
+
+
+def stage_job(recipe: Recipe, *, listener: Listener, material: Material | None = None) -> Job:
+    """The stage of a recipe with its data; everything random about it comes from the recipe's seed."""
+    base = _base(recipe, listener)
+    material = material or prepare_material(
+        recipe, mel=base.description.mel if base else None, listener=listener
+    )
+    require_same_lengths(material, has_produced=recipe.training.spec_source == "produced")
+    torch.manual_seed(recipe.training.seed)
+    build = text_to_spec_from if recipe.stage == "text-to-spec" else spec_to_wav_from
+    return build(recipe, material, base, listener)
+
+
+def _base(recipe: Recipe, listener: Listener) -> Loaded | None:
+    if recipe.base is None:
+        listener.say("Base", "none: from scratch, which takes hours of speech and days of training")
+        return None
+    if not recipe.base.is_file():
+        raise RunError(
+            f"the base checkpoint {recipe.base} does not exist",
+            do="correct 'base:' in the recipe (paths there are seen from the recipe's folder) or give --base FILE",
+        )
+    base = load_model(recipe.base)
+    if base.stage != recipe.stage:
+        raise CheckpointError(
+            f"{recipe.base.name} is no {recipe.stage} checkpoint",
+            expected=f"one of stage {recipe.stage}",
+            found=f"{base.description.family} ({base.stage})",
+        )
+    listener.say("Base", f"{recipe.base.name}: {describe(base.description, base)}")
+    for assumed in base.description.assumed:
+        listener.say("", f"assumed: {assumed}")
+    return base
+
+
+def describe(description: Description, loaded: Loaded) -> str:
+    """One line about a model."""
+    n_parameters = sum(p.numel() for p in loaded.model.parameters())
+    symbols = f", {len(description.symbols)} symbols" if description.symbols else ""
+    discriminators = ", with discriminators" if loaded.discriminators else ""
+    return f"{description.family}, {n_parameters / 1e6:.1f} M parameters{symbols}{discriminators}, step {description.step:,}"
+
+
+def _require_same_run(stored: Recipe, asked: Recipe) -> None:
+    free = {
+        "steps",
+        "optimiser",
+        "n_workers",
+        "checkpoint_every_steps",
+        "keep_checkpoints",
+        "log_every_steps",
+    }
+    ours, theirs = stored.model_dump(mode="json"), asked.model_dump(mode="json")
+    changed = [name for name in ours if name != "training" and ours[name] != theirs[name]]
+    changed += [
+        f"training.{name}"
+        for name, value in ours["training"].items()
+        if name not in free and value != theirs["training"][name]
+    ]
+    if changed:
+        raise RunError(
+            f"the recipe is not the one that the run in {run_folder(asked)} was started with",
+            found=f"another {', '.join(changed)}",
+            do="--resume continues a run and nothing else: name a new run (-c name=…) for other settings",
+        )

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+import torch
+
+from retimbre.audio.files import load_audio
+from retimbre.audio.mel import mel_librosa
+from retimbre.data.features import PrepareOptions, energy_of, pitch_of, prepared_audio, spec_of
+from retimbre.errors import DataError
+
+MEL = mel_librosa()
+
+
+def test_audio_is_whole_hops_at_the_wanted_peak_and_rate(record, recordings):
+    record("a", rate_hz=48000, duration_s=0.777)
+    audio = prepared_audio(recordings / "a.wav", MEL, PrepareOptions(peak=0.5))
+    assert audio.sample_rate_hz == 22050
+    assert audio.n_samples % 256 == 0
+    assert 0.777 * 22050 - 256 < audio.n_samples <= 0.777 * 22050 + 1
+    assert float(audio.samples.abs().max()) == pytest.approx(0.5, abs=1e-3)
+
+
+def test_features_have_one_value_per_frame(record, recordings):
+    record("a", duration_s=0.61)
+    audio = prepared_audio(recordings / "a.wav", MEL, PrepareOptions())
+    spec, pitch = spec_of(audio, MEL), pitch_of(audio, MEL, PrepareOptions())
+    assert spec.shape == (80, audio.n_samples // 256)
+    assert len(pitch.f0_hz) == len(energy_of(audio, MEL)) == spec.shape[1]
+    torch.testing.assert_close(energy_of(audio, MEL), spec.norm(dim=0))
+    assert float(pitch.f0_hz[pitch.is_voiced].median()) == pytest.approx(130, abs=4)
+
+
+def test_prepared_audio_is_everyvoices_apart_from_the_trimming(shared):
+    project = shared / "parity/everyvoice_project"
+    files = sorted((project / "project/preprocessed/audio").glob("*.wav"))
+    assert len(files) == 4
+    for file in files:
+        recording = project / "recordings/wavs" / f"{file.name.split('--')[0]}.wav"
+        ours = prepared_audio(recording, MEL, PrepareOptions()).samples.numpy()
+        theirs = load_audio(file).samples.numpy()  # sox has cut some milliseconds from its start
+        start = int(np.correlate(ours, theirs[:4000], "valid").argmax())
+        np.testing.assert_allclose(ours[start : start + len(theirs)], theirs, atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"min_duration_s": 5.0, "max_duration_s": 2.0},
+        {"min_duration_s": 0.0},
+        {"peak": 1.5},
+        {"pitch_low_hz": 900.0},
+    ],
+)
+def test_contradictory_options_are_refused(wrong):
+    with pytest.raises(DataError):
+        PrepareOptions(**wrong)

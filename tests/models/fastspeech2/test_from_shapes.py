@@ -1,0 +1,123 @@
+from dataclasses import asdict, replace
+
+import pytest
+
+from retimbre.errors import CheckpointError
+from retimbre.models.description import sizes_of
+from retimbre.models.fastspeech2 import FASTSPEECH2
+from retimbre.models.fastspeech2.config import ConformerSizes, Level, PredictorSizes
+
+KINDS = [
+    {},
+    {"postnet_dim": None, "learns_alignment": False, "attention_dim": 80},
+    {"n_speakers": 3, "n_languages": 2, "pitch_level": Level.FRAME, "n_mels": 9},
+    {"encoder": ConformerSizes(n_layers=3, n_heads=4, dim=8, feedforward_dim=9, kernel=3, dropout=0.1)},
+    {"pitch": PredictorSizes(n_layers=3, dim=5, kernel=7, is_depthwise=False, dropout=0.3)},
+    {"energy_level": Level.FRAME, "n_pitch_bins": 4, "pitch_range": (-2.0, 4.0), "silence": -10.0},
+]
+
+
+def shapes_of(network):
+    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sizes_are_recovered_from_the_weights_and_our_description(tiny_config, kind):
+    config = tiny_config(**kind)
+    shapes = shapes_of(FASTSPEECH2.build(config))
+
+    assert FASTSPEECH2.fits(shapes)
+    for known in (asdict(config), sizes_of(config)):
+        found = FASTSPEECH2.config_from(shapes, known)
+        assert found.config == config
+        assert found.assumed == ()
+
+
+def test_what_tensors_tell_wins(tiny_config):
+    shapes = shapes_of(FASTSPEECH2.build(tiny_config()))
+    known = asdict(tiny_config(postnet_dim=None, n_symbols=99))
+
+    assert FASTSPEECH2.config_from(shapes, known).config == tiny_config()
+
+
+def test_what_no_tensor_tells_is_assumed_and_said(tiny_config):
+    found = FASTSPEECH2.config_from(shapes_of(FASTSPEECH2.build(tiny_config())), {})
+
+    assert found.config == replace(tiny_config(), pitch_range=(-3.0, 3.0))
+    assert found.assumed == (
+        "2 attention heads in the encoder",
+        "2 attention heads in the decoder",
+        "one pitch for each symbol, not for each frame",
+        "one energy for each symbol, not for each frame",
+    )
+
+
+def test_everyvoice_hyper_parameters_tell_the_rest(tiny_config):
+    config = tiny_config(
+        encoder=ConformerSizes(n_heads=4, dim=8, feedforward_dim=12, dropout=0.05),
+        pitch=PredictorSizes(dim=6, dropout=0.25),
+        energy_level=Level.FRAME,
+        pitch_range=(-2.5, 4.5),
+    )
+    predictors = {
+        "pitch": {"level": "phone", "dropout": 0.25},
+        "energy": {"level": "frame", "dropout": 0.5},
+        "duration": {"dropout": 0.5},
+    }
+    model = {
+        "encoder": {"heads": 4, "dropout": 0.05},
+        "decoder": {"heads": 2, "dropout": 0.2},
+        "variance_predictors": predictors,
+    }
+    stats = {"pitch": {"norm_min": -2.5, "norm_max": 4.5}, "energy": None}
+
+    found = FASTSPEECH2.config_from(
+        shapes_of(FASTSPEECH2.build(config)), {"config": {"model": model}, "stats": stats}
+    )
+
+    assert found.config == config
+    assert found.assumed == ()
+
+
+def test_style_tokens_are_refused_by_name(tiny_config):
+    shapes = shapes_of(FASTSPEECH2.build(tiny_config())) | {"gst.stl.gst_embs": (10, 64)}
+
+    assert FASTSPEECH2.fits(shapes)
+    with pytest.raises(CheckpointError, match=r"style tokens are not covered yet.*'gst\.stl\.gst_embs'"):
+        FASTSPEECH2.config_from(shapes, {})
+
+
+def test_phonological_features_are_refused_by_name(tiny_config):
+    shapes = shapes_of(FASTSPEECH2.build(tiny_config())) | {"text_input_layer.weight": (8, 43)}
+
+    with pytest.raises(CheckpointError, match="phonological features are not covered yet"):
+        FASTSPEECH2.config_from(shapes, {})
+
+
+def test_a_missing_tensor_is_named(tiny_config):
+    shapes = shapes_of(FASTSPEECH2.build(tiny_config()))
+    del shapes["variance_adaptor.energy_embedding.weight"]
+
+    with pytest.raises(CheckpointError, match=r"'variance_adaptor\.energy_embedding\.weight' with 2 axes"):
+        FASTSPEECH2.config_from(shapes, {})
+
+
+def test_other_tensors_do_not_fit():
+    assert not FASTSPEECH2.fits({"generator.conv_pre.bias": (512,)})
+
+
+def test_names_are_everyvoices(tiny_network):
+    tensors = tiny_network().state_dict()
+
+    assert FASTSPEECH2.ours(tensors).keys() == FASTSPEECH2.theirs(tensors).keys() == tensors.keys()
+    assert (
+        FASTSPEECH2.ours({f"_orig_mod.{name}": value for name, value in tensors.items()}).keys()
+        == tensors.keys()
+    )
+
+
+def test_contradicting_sizes_are_refused():
+    with pytest.raises(ValueError, match=r"dim \(10\) must be even and divisible by n_heads \(4\)"):
+        ConformerSizes(dim=10, n_heads=4)
+    with pytest.raises(ValueError, match=r"kernel \(4\) must be odd"):
+        PredictorSizes(kernel=4)
