@@ -1,17 +1,17 @@
 """Every exception we raise on purpose.
 
-    RetimbreError
-    ├── AudioError        a recording cannot be used
-    ├── TextError         a text cannot be turned into symbols
-    ├── DataError         a list, a folder or a set of features is unusable or contradicts itself
-    ├── RecipeError       a recipe or an override is wrong
-    ├── CheckpointError   a file with weights cannot be used
-    │   ├── UnsafeCheckpoint   it tries to run code
-    │   └── UnknownFamily      no family, or several, explain its tensors
-    ├── StagesDoNotFit    two neighbouring stages disagree, for instance on their spectrogram
-    ├── RunError          a run folder cannot be started, resumed or finished
-    │   └── NoRoom             too little space on the disk
-    └── MissingExtra      an optional package is not installed
+RetimbreError
+├── AudioError        a recording cannot be used
+├── TextError         a text cannot be turned into symbols
+├── DataError         a list, a folder or a set of features is unusable or contradicts itself
+├── RecipeError       a recipe or an override is wrong
+├── CheckpointError   a file with weights cannot be used
+│   ├── UnsafeCheckpoint   it tries to run code
+│   └── UnknownFamily      no family, or several, explain its tensors
+├── StagesDoNotFit    two neighbouring stages disagree, for instance on their spectrogram
+├── RunError          a run folder cannot be started, resumed or finished
+│   └── NoRoom             too little space on the disk
+└── MissingExtra      an optional package is not installed
 """
 
 
@@ -91,4 +91,6 @@ class MissingExtra(RetimbreError):
     """An optional package is not installed."""
 
     def __init__(self, feature: str, *, extra: str) -> None:
-        super().__init__(f"{feature} needs a package that is not installed", do=f"pip install 'retimbre[{extra}]'")
+        super().__init__(
+            f"{feature} needs a package that is not installed", do=f"pip install 'retimbre[{extra}]'"
+        )

@@ -24,10 +24,11 @@ app = typer.Typer(
 synthesize = typer.Typer(help="Speak, or write what a stage really produces.", no_args_is_help=True)
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> bool:
     if wanted:
         typer.echo(f"retimbre {__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()

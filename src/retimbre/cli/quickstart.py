@@ -29,7 +29,7 @@ def quickstart(
     minutes: Annotated[float, typer.Option("--minutes", min=0.5, help="Time for all the training.")] = 5.0,
     device: Annotated[str, typer.Option("--accelerator", "-a", help="auto, cpu, cuda, mps.")] = "auto",
 ) -> None:
-    """Prepare, tune, match and report, with the bundled checkpoints and a bundled speaker or your own recordings."""
+    """Do the whole job on the bundled voice, with a bundled speaker or your own recordings."""
     from retimbre.cli.console import Console
     from retimbre.matching.quickstart import Quickstart, run_quickstart
 

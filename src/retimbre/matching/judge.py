@@ -10,12 +10,13 @@ from retimbre.evaluate.measures import available_measures, measured
 from retimbre.evaluate.table import Scores, scores
 from retimbre.jobs.listener import Listener
 from retimbre.models.load import Loaded
-from retimbre.pipelines.delay import advanced, measure_delay
+from retimbre.pipelines.delay import Delay, advanced, measure_delay
 from retimbre.pipelines.everyvoice import speak_spec, vocode
 from retimbre.pipelines.teacher_forcing import teacher_forced_specs
 from retimbre.report.contents import Kind, Spoken, System
 from retimbre.training.material import Material
 
+MEASURED_FOR_DELAY = 6
 LISTENED_TO = 6  # sentences with players in the report; all of them are measured
 SPOKEN_FREELY = 4
 HEADROOM = 0.98  # a generated peak above full scale would be cut off in a file
@@ -44,21 +45,16 @@ def compare(
 ) -> Comparison:
     """Teacher-forced scores on all held-out utterances, and what there is to listen to.
 
-    A vocoder's own constant delay is measured and taken out before anything is compared.
+    A vocoder's own constant delay is measured on real specs, and taken out before anything is compared.
     """
     recordings = {u: material.store.load_audio(u, material.mel) for u in material.held_out}
     forced: dict[str, dict[Utterance, Audio]] = {}
     delays = {}
     for n_done, contestant in enumerate(contestants, start=1):
+        name, delay = contestant.system.name, delay_of(contestant.vocoder, material)
+        delays[name] = delay.n_samples if delay.is_clear(material.mel.hop_samples) else 0
         generated = _teacher_forced(material, contestant)
-        delay = measure_delay(
-            [recordings[u].samples for u in material.held_out],
-            [generated[u].samples for u in material.held_out],
-            largest_samples=2 * material.mel.hop_samples,
-        ).n_samples
-        name = contestant.system.name
-        forced[name] = {u: advanced(audio, delay) for u, audio in generated.items()}
-        delays[name] = delay
+        forced[name] = {u: advanced(audio, delays[name]) for u, audio in generated.items()}
         listener.progress("Judging", n_done, len(contestants))
     found = {
         u.basename: {name: measured(recordings[u], forced[name][u], material.mel) for name in forced}
@@ -76,6 +72,17 @@ def compare(
     spoken += [_freely(u, contestants) for u in material.held_out[:SPOKEN_FREELY]]
     return Comparison(
         scores=scores(available_measures(), list(forced), found), spoken=tuple(spoken), delays_samples=delays
+    )
+
+
+def delay_of(vocoder: Loaded, material: Material) -> Delay:
+    """How late a vocoder answers, measured on real specs of recordings that it was not trained on."""
+    store, mel = material.store, material.mel
+    utterances = material.held_out[:MEASURED_FOR_DELAY]
+    return measure_delay(
+        [store.load_audio(u, mel).samples for u in utterances],
+        [vocode(store.load_spec(u, mel), vocoder).samples for u in utterances],
+        largest_samples=2 * mel.hop_samples,
     )
 
 

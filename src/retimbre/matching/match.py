@@ -5,19 +5,16 @@ from pathlib import Path
 
 import torch
 
-from retimbre.data.utterance import Utterance
-from retimbre.errors import RunError, TextError
+from retimbre.errors import RunError
 from retimbre.jobs.listener import Listener, Silent
-from retimbre.matching.judge import Contestant, compare
+from retimbre.matching.judge import Contestant, compare, delay_of
 from retimbre.matching.misfit import Misfit, measure_misfit
 from retimbre.matching.plan import Facts, Plan, make_plan
 from retimbre.matching.result import BASE, CONTROLLED, MATCHED, REAL, TUNED, ReportFacts, report_of
 from retimbre.models.load import Loaded, load_model
-from retimbre.pipelines.delay import Delay, measure_delay
-from retimbre.pipelines.everyvoice import vocode
 from retimbre.pipelines.fit import require_fit
 from retimbre.pipelines.synthesis import best_device
-from retimbre.pipelines.teacher_forcing import unknown_symbols_of, write_produced_specs
+from retimbre.pipelines.teacher_forcing import require_known_symbols, write_produced_specs
 from retimbre.recipe.read import read_recipe
 from retimbre.recipe.recipe import Recipe
 from retimbre.report.build import build_report
@@ -33,7 +30,6 @@ from retimbre.training.run import (
 )
 from retimbre.training.train import describe
 
-MEASURED_FOR_DELAY = 6
 CONTROL = "control"
 
 
@@ -84,7 +80,7 @@ def match(request: MatchRequest, *, listener: Listener) -> Matched:
         require_unused(request.recipe)
     pair = _load(request, listener)
     material = prepare_material(request.recipe, mel=pair.vocoder.description.mel, listener=listener)
-    _require_readable(material, pair.text_to_spec)
+    require_known_symbols(material.utterances, pair.text_to_spec)
     write_produced_specs(material.utterances, material.store, pair.text_to_spec, listener=listener)
     require_same_lengths(material, has_produced=True)
     misfit = measure_misfit(material, pair.vocoder, material.held_out)
@@ -197,26 +193,13 @@ def _load(request: MatchRequest, listener: Listener) -> _Pair:
     return _Pair(text_to_spec=text_to_spec, vocoder=vocoder, base_text_to_spec=base)
 
 
-def _require_readable(material: Material, text_to_spec: Loaded) -> None:
-    unknown = unknown_symbols_of(material.utterances, text_to_spec)
-    if unknown:
-        shown = "; ".join(
-            f"'{symbol}' in {', '.join(names[:3])}" for symbol, names in sorted(unknown.items())
-        )
-        raise TextError(
-            f"the text-to-spec model has no symbols for some of the texts ({shown})",
-            do="correct the list, or replace them in the recipe the model is tuned with (text.to_replace)",
-        )
-
-
 def _plan(request: MatchRequest, material: Material, vocoder: Loaded) -> Plan:
     recipe, mel = request.recipe, material.mel
-    delay = delay_of(vocoder, material, material.held_out[:MEASURED_FOR_DELAY])
     facts = Facts(
         duration_s=material.duration_s,
         segment_s=mel.duration_s(recipe.training.segment_frames),
         hop_samples=mel.hop_samples,
-        delay=delay,
+        delay=delay_of(vocoder, material),
         has_discriminators=bool(vocoder.discriminators),
     )
     if request.budget_s:
@@ -225,13 +208,3 @@ def _plan(request: MatchRequest, material: Material, vocoder: Loaded) -> Plan:
         seconds = seconds_per_step(trial, job, device=request.device)
         facts = replace(facts, budget_s=request.budget_s, step_s=seconds)
     return make_plan(recipe.training, facts)
-
-
-def delay_of(vocoder: Loaded, material: Material, utterances: tuple[Utterance, ...]) -> Delay:
-    """How late a vocoder answers, measured on real specs."""
-    store, mel = material.store, material.mel
-    return measure_delay(
-        [store.load_audio(u, mel).samples for u in utterances],
-        [vocode(store.load_spec(u, mel), vocoder).samples for u in utterances],
-        largest_samples=2 * mel.hop_samples,
-    )

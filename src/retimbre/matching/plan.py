@@ -103,8 +103,8 @@ def _discriminators_first(given: Training, facts: Facts, n_steps: int) -> tuple[
 
 def _target_delay(facts: Facts, n_steps: int) -> tuple[int, Choice]:
     late, sure = facts.delay.n_samples, f"correlation {facts.delay.correlation:.2f}"
-    if abs(late) <= facts.hop_samples // 16:
-        n_samples, reason = 0, f"the vocoder answers in time ({late:+d} samples, {sure})"
+    if not facts.delay.is_clear(facts.hop_samples):
+        n_samples, reason = 0, f"no clear delay of the vocoder ({late:+d} samples, {sure})"
     elif n_steps >= LONG_RUN_STEPS:
         n_samples, reason = (
             0,

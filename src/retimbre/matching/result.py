@@ -26,7 +26,7 @@ TUNED = System(
 )
 CONTROLLED = System(
     name="control",
-    description="The tuned text-to-spec model with a vocoder trained as long on real specs of the same recordings.",
+    description="The tuned text-to-spec model with a vocoder trained as long on real specs of the same voice.",
     colour=contents.CONTROL_COLOUR,
 )
 MATCHED = System(
@@ -98,7 +98,7 @@ def _facts(
             (
                 f"Training on {'produced' if run is facts.runs[0] else 'real'} specs",
                 f"{progress.step:,} steps in {progress.seconds / 60:.1f} min; kept the weights of step "
-                f"{progress.best_step:,} (best perceptual score on held-out utterances: {progress.best_score:.3f})",
+                f"{progress.best_step:,} (best perceptual score on validation: {progress.best_score:.3f})",
             )
         )
     late = ", ".join(f"{name} {n:+d}" for name, n in comparison.delays_samples.items())

@@ -18,6 +18,7 @@ from retimbre.audio.waveform import Audio
 RESOLUTION_SAMPLES = 4  # of the envelopes that are compared
 WINDOW_SAMPLES = 64
 N_BANDS = 8
+SURE_CORRELATION = 0.5  # of the envelopes; a vocoder that has learnt to speak reaches 0.7 and more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,10 +28,14 @@ class Delay:
     n_samples: int
     correlation: float
 
+    def is_clear(self, hop_samples: int) -> bool:
+        """Is it large enough to matter, and the measurement sure enough to act on it?"""
+        return abs(self.n_samples) > hop_samples // 4 and self.correlation >= SURE_CORRELATION
+
 
 def measure_delay(
-    recorded: Sequence[Float[Tensor, "samples"]],
-    generated: Sequence[Float[Tensor, "samples"]],
+    recorded: Sequence[Float[Tensor, "_"]],
+    generated: Sequence[Float[Tensor, "_"]],
     *,
     largest_samples: int,
 ) -> Delay:

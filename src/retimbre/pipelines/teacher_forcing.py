@@ -1,8 +1,8 @@
 """What a text-to-spec model really produces, as long as the recordings.
 
-Teacher forcing takes only the durations from the recording: they come from aligning its spec with the text. Pitch and
-energy are the model's own, so the produced spec has the model's faults, which is what a vocoder must learn to hear,
-and exactly the recording's length, which is what makes it a training pair.
+Teacher forcing takes only the durations from the recording: they come from aligning its spec with the text.
+Pitch and energy are the model's own, so the produced spec has the model's faults, which is what a vocoder must
+learn to hear, and exactly the recording's length, which is what makes it a training pair.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from retimbre.audio.files import probe
 from retimbre.data.coverage import unknown_symbols
 from retimbre.data.store import Store
 from retimbre.data.utterance import Utterance
-from retimbre.errors import DataError
+from retimbre.errors import DataError, TextError
 from retimbre.jobs.listener import Listener, Silent
 from retimbre.models.fastspeech2.batch import Item, collate
 from retimbre.models.load import Loaded
@@ -25,7 +25,7 @@ from retimbre.text.symbols import SymbolTable
 
 
 def training_item(utterance: Utterance, store: Store, loaded: Loaded) -> Item:
-    """One utterance as the text-to-spec model reads it: ids, spec, and pitch and energy normalised by its stats."""
+    """One utterance as the model reads it: ids, spec, and pitch and energy normalised by its stats."""
     features = store.load_features(utterance, mel=loaded.description.mel)
     stats = loaded.description.stats
     if stats is None:
@@ -47,10 +47,16 @@ def _known(name: str) -> str | None:
     return None if name == "default" else name
 
 
-def unknown_symbols_of(utterances: Sequence[Utterance], loaded: Loaded) -> dict[str, list[str]]:
-    """Symbols that the model does not know, each with the basenames it occurs in."""
+def require_known_symbols(utterances: Sequence[Utterance], loaded: Loaded) -> None:
+    """Raise TextError, naming symbols and utterances, if the model cannot read some of the texts."""
     description = loaded.description
-    return unknown_symbols(utterances, SymbolTable(description.symbols), description.text_rules)
+    unknown = unknown_symbols(utterances, SymbolTable(description.symbols), description.text_rules)
+    if unknown:
+        shown = "; ".join(f"'{symbol}' in {', '.join(names[:3])}" for symbol, names in unknown.items())
+        raise TextError(
+            f"the text-to-spec model has no symbols for some of the texts ({shown})",
+            do="correct the list, or take a model that knows them; 'retimbre inspect FILE' lists its symbols",
+        )
 
 
 def teacher_forced_specs(

@@ -13,7 +13,7 @@ from retimbre.recipe.recipe import Recipe
 
 
 def read_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
-    """The recipe in `path` with `overrides` applied and every path absolute, seen from the recipe's folder."""
+    """The recipe in `path` with `overrides` on top; every path absolute, seen from the recipe's folder."""
     if not path.is_file():
         raise RecipeError(f"there is no recipe {path}", do="check the spelling; ready ones are in recipes/")
     try:

@@ -23,8 +23,13 @@ class Data(Section):
     filelist_format: Literal["psv", "ljspeech"] | None = Field(None, description="None: found out.")
     preprocessed: FilePath = Field(Path("preprocessed"), description="Folder for the training material.")
     held_out: tuple[str, ...] = Field((), description="Basenames that are only ever measured on.")
-    held_out_fraction: float = Field(0.1, gt=0, lt=1, description="Share held out if no names are given.")
-    seed: int = Field(1234, description="Seed of the split.")
+    held_out_fraction: float = Field(
+        0.1, gt=0, lt=1, description="Share that is only ever measured on, if no names are given."
+    )
+    validation_fraction: float = Field(
+        0.1, gt=0, lt=1, description="Share of the others that chooses the best weights of a run."
+    )
+    seed: int = Field(1234, description="Seed of both splits.")
     min_duration_s: float = Field(0.4, gt=0, description="Shorter recordings are left out, in seconds.")
     max_duration_s: float = Field(11.0, gt=0, description="Longer recordings are left out, in seconds.")
     trims_silence: bool = Field(True, description="Cut silence from both ends, keeping a margin.")
@@ -140,8 +145,10 @@ class Training(Section):
         0, description="How late a vocoder's target comes: the delay that it has learnt and is to keep."
     )
     log_every_steps: int = Field(20, gt=0, description="One line in metrics.jsonl per so many steps.")
-    validate_every_steps: int = Field(500, gt=0, description="Held-out utterances are measured so often.")
-    validate_at_most: int = Field(12, gt=0, description="Held-out utterances per validation.")
+    validate_every_steps: int = Field(
+        500, gt=0, description="The validation utterances are measured so often."
+    )
+    validate_at_most: int = Field(12, gt=0, description="So many validation utterances at most.")
     checkpoint_every_steps: int = Field(500, gt=0, description="Everything is saved so often.")
     keep_checkpoints: int = Field(2, gt=0, description="So many newest complete checkpoints stay.")
 

@@ -7,7 +7,6 @@ from torch import nn
 
 from retimbre.checkpoint.fill import load_weights
 from retimbre.data.utterance import Utterance
-from retimbre.errors import DataError
 from retimbre.jobs.listener import Listener
 from retimbre.models.description import Description, sizes_of
 from retimbre.models.fastspeech2.config import (
@@ -24,7 +23,7 @@ from retimbre.models.hifigan.from_shapes import discriminator_config_from
 from retimbre.models.hifigan.model import Generator
 from retimbre.models.load import Loaded
 from retimbre.pipelines.fit import text_to_spec_in, vocoder_in
-from retimbre.pipelines.teacher_forcing import training_item
+from retimbre.pipelines.teacher_forcing import require_known_symbols, training_item
 from retimbre.recipe.recipe import Recipe
 from retimbre.text.normalise import TextRules
 from retimbre.text.symbols import everyvoice_symbols
@@ -37,7 +36,7 @@ from retimbre.training.run import lineage
 
 
 def text_to_spec_from(recipe: Recipe, material: Material, base: Loaded | None, listener: Listener) -> Job:
-    """A fastspeech2 with its utterances; pitch and energy are normalised by the new speaker's own statistics."""
+    """A fastspeech2 with its utterances, pitch and energy normalised by the speaker's own statistics."""
     if base is None:
         description = _new_text_to_spec(recipe, material)
         model = FastSpeech2(_sized(recipe, material, len(description.symbols)))
@@ -50,21 +49,22 @@ def text_to_spec_from(recipe: Recipe, material: Material, base: Loaded | None, l
     loaded = Loaded(
         model=model, description=description, path=recipe.base or recipe.runs, stage="text-to-spec"
     )
+    require_known_symbols(material.utterances, loaded)
     training = [training_item(u, material.store, loaded) for u in material.training]
-    held_out = {u.stem: training_item(u, material.store, loaded) for u in _measured(recipe, material)}
+    validation = {u.stem: training_item(u, material.store, loaded) for u in material.validation}
     _tell_frozen(freeze(model, recipe.training.frozen), listener)
-    return text_to_spec_job(model.train(), description, recipe.training, training=training, held_out=held_out)
+    return text_to_spec_job(
+        model.train(), description, recipe.training, training=training, validation=validation
+    )
 
 
 def spec_to_wav_from(recipe: Recipe, material: Material, base: Loaded | None, listener: Listener) -> Job:
-    """A generator with discriminators and utterances; the specs are real ones, or produced ones for matching."""
+    """A generator, its discriminators and utterances; specs are real ones, or produced ones for matching."""
     generator, description = _generator(recipe, material, base)
     discriminators = _discriminators(recipe, base, listener)
     is_produced = recipe.training.spec_source == "produced"
     training = [vocoder_item(u, material, is_produced=is_produced) for u in material.training]
-    held_out = {
-        u.stem: vocoder_item(u, material, is_produced=is_produced) for u in _measured(recipe, material)
-    }
+    validation = {u.stem: vocoder_item(u, material, is_produced=is_produced) for u in material.validation}
     parts = nn.ModuleDict({"generator": generator, "discriminators": discriminators})
     _tell_frozen(freeze(parts, recipe.training.frozen), listener)
     description = replace(
@@ -76,7 +76,7 @@ def spec_to_wav_from(recipe: Recipe, material: Material, base: Loaded | None, li
         description,
         recipe.training,
         training=training,
-        held_out=held_out,
+        validation=validation,
     )
 
 
@@ -86,14 +86,6 @@ def vocoder_item(utterance: Utterance, material: Material, *, is_produced: bool)
     load = store.load_produced_spec if is_produced else store.load_spec
     samples = store.load_audio(utterance, material.mel).samples
     return VocoderItem(spec=load(utterance, material.mel), samples=samples)
-
-
-def _measured(recipe: Recipe, material: Material) -> tuple[Utterance, ...]:
-    if not material.held_out:
-        raise DataError(
-            "no utterance is held out", do="name some in data.held_out, or give a held_out_fraction"
-        )
-    return material.held_out[: recipe.training.validate_at_most]
 
 
 def _new_text_to_spec(recipe: Recipe, material: Material) -> Description:

@@ -36,10 +36,10 @@ class TextToSpecObjective:
     """Spec, prosody and alignment losses of fastspeech2, in one turn."""
 
     def __init__(
-        self, model: FastSpeech2, silence: float, settings: Training, held_out: Mapping[str, Item]
+        self, model: FastSpeech2, silence: float, settings: Training, validation: Mapping[str, Item]
     ) -> None:
         self.model = model
-        self.silence, self.settings, self.held_out = silence, settings, held_out
+        self.silence, self.settings, self.validation = silence, settings, validation
         weights = settings.loss
         self.weights = LossWeights(
             spec=weights.spec,
@@ -71,19 +71,19 @@ class TextToSpecObjective:
         return min(max((progress.step - first) / max(full - first, 1), 0.0), 1.0)
 
     def validate(self, progress: Progress) -> Verdict:
-        """Teacher-forced specs of held-out utterances, as matching will make them, against the real ones."""
+        """Teacher-forced specs, as matching will make them, against the real ones."""
         self.model.eval()
         device = self.model.text_input_layer.weight.device
         distances, pictures = [], dict[str, Tensor]()
         sums: dict[str, float] = {}
-        for name, item in self.held_out.items():
+        for name, item in self.validation.items():
             batch = collate([item], pad_spec=self.silence).to(device)
             spec = self.model.teacher_force(batch).spec[0].T
             distances.append(float((spec - batch.spec[0].T).abs().mean()))
             for loss, value in text_to_spec_losses(self.model(batch), batch, self.weights, 1.0).items():
-                sums[loss] = sums.get(loss, 0.0) + float(value) / len(self.held_out)
+                sums[loss] = sums.get(loss, 0.0) + float(value) / len(self.validation)
             if len(pictures) < 4:
-                pictures |= {f"held_out/{name}/real": item.spec, f"held_out/{name}/produced": spec.cpu()}
+                pictures |= {f"validation/{name}/real": item.spec, f"validation/{name}/produced": spec.cpu()}
         self.model.train()
         distance = sum(distances) / len(distances)
         return Verdict({"spec_distance": distance, **sums}, distance, pictures=pictures)
@@ -95,16 +95,16 @@ def text_to_spec_job(
     settings: Training,
     *,
     training: Sequence[Item],
-    held_out: Mapping[str, Item],
+    validation: Mapping[str, Item],
 ) -> Job:
-    """A text-to-spec model with its training items and held-out utterances, ready for the loop."""
+    """A text-to-spec model with its training items and validation utterances, ready for the loop."""
     silence = description.mel.silence
 
     def keep(path: Path, step: int) -> None:
         save_model(path, model, replace(description, step=description.step + step))
 
     return Job(
-        objective=TextToSpecObjective(model, silence, settings, held_out),
+        objective=TextToSpecObjective(model, silence, settings, validation),
         dataset=UtteranceDataset(training),
         lengths=[item.spec.shape[1] for item in training],
         collate=partial(collate, pad_spec=silence),

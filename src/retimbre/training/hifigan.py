@@ -83,17 +83,17 @@ class SpecToWavObjective:
         discriminators: Discriminators,
         mel: MelSpec,
         settings: Training,
-        held_out: Mapping[str, VocoderItem],
+        validation: Mapping[str, VocoderItem],
     ) -> None:
         self.generator, self.discriminators = generator, discriminators
-        self.mel, self.settings, self.held_out = mel, settings, held_out
+        self.mel, self.settings, self.validation = mel, settings, validation
 
     def parts(self) -> dict[str, nn.Module]:
         """Generator and discriminators are saved together: one without the other cannot go on."""
         return {"generator": self.generator, "discriminators": self.discriminators}
 
     def turns(self) -> tuple[Turn, ...]:
-        """The discriminators learn first, from the same generated waveform that the generator then answers for."""
+        """The discriminators learn first, from the waveform that the generator then answers for."""
         return (
             Turn("discriminators", self.discriminators, self._judge, self._is_adversarial),
             Turn("generator", self.generator, self._generate, self._generator_learns),
@@ -126,12 +126,12 @@ class SpecToWavObjective:
         return losses
 
     def validate(self, progress: Progress) -> Verdict:
-        """Whole held-out utterances through the path that synthesis takes; the perceptual score decides."""
+        """Whole validation utterances through the path that synthesis takes; the perceptual score decides."""
         self.generator.eval()
         mel_errors, scores = [], []
         sounds: dict[str, tuple[Tensor, int]] = {}
         pictures: dict[str, Tensor] = {}
-        for name, item in self.held_out.items():
+        for name, item in self.validation.items():
             spec = item.spec.unsqueeze(0).to(next(self.generator.parameters()).device)
             samples = self.generator(spec).float().squeeze(0).squeeze(0).cpu()
             real = Audio(samples=item.samples, sample_rate_hz=self.mel.sample_rate_hz)
@@ -140,8 +140,8 @@ class SpecToWavObjective:
             mel_errors.append(float((of_generated - log_mel(item.samples, self.mel)).abs().mean()))
             scores.append(perceptual_score(real, generated))
             if len(sounds) < 2:
-                sounds[f"held_out/{name}"] = (samples, self.mel.sample_rate_hz)
-                pictures[f"held_out/{name}"] = of_generated
+                sounds[f"validation/{name}"] = (samples, self.mel.sample_rate_hz)
+                pictures[f"validation/{name}"] = of_generated
         self.generator.train()
         measures = {
             "mel_distance": sum(mel_errors) / len(mel_errors),
@@ -157,11 +157,11 @@ def spec_to_wav_job(
     settings: Training,
     *,
     training: Sequence[VocoderItem],
-    held_out: Mapping[str, VocoderItem],
+    validation: Mapping[str, VocoderItem],
 ) -> Job:
-    """A vocoder with its training items and held-out utterances, ready for the loop."""
+    """A vocoder with its training items and validation utterances, ready for the loop."""
     mel = description.mel
-    objective = SpecToWavObjective(generator, discriminators, mel, settings, held_out)
+    objective = SpecToWavObjective(generator, discriminators, mel, settings, validation)
     dataset = SegmentDataset(
         training,
         mel,

@@ -115,7 +115,7 @@ def _require_finite(losses: Mapping[str, Tensor], total: Tensor, progress: Progr
         return
     bad = [name for name, loss in losses.items() if not torch.isfinite(loss)]
     raise RunError(
-        f"training diverged at step {progress.step + 1}: {', '.join(bad) or 'the total'} is not a finite number",
+        f"training diverged at step {progress.step + 1}: {', '.join(bad) or 'the total'} is no finite number",
         do="go on from the last checkpoint with a tenth of the learning rate "
         "(--resume -c training.optimiser.learning_rate=…)",
     )

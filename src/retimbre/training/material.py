@@ -1,5 +1,6 @@
-"""What a recipe trains on: its recordings prepared, split, and compared with each other before anything starts."""
+"""What a recipe trains on: recordings prepared, split, and compared with each other before anything starts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from retimbre.audio import mel as specs
@@ -20,11 +21,18 @@ from retimbre.recipe.recipe import Recipe, Spectrogram
 
 @dataclass(frozen=True, kw_only=True)
 class Material:
-    """Prepared utterances of one recipe."""
+    """Prepared utterances of one recipe.
+
+    Args:
+        training: What the weights learn from.
+        validation: What chooses the best weights of a run; never learnt from.
+        held_out: What the report measures on; neither learnt from nor chosen by.
+    """
 
     store: Store
     mel: MelSpec
     training: tuple[Utterance, ...]
+    validation: tuple[Utterance, ...]
     held_out: tuple[Utterance, ...]
     left_out: tuple[LeftOut, ...]
     stats: Stats
@@ -32,7 +40,7 @@ class Material:
     @property
     def utterances(self) -> tuple[Utterance, ...]:
         """All that can be used."""
-        return self.training + self.held_out
+        return self.training + self.validation + self.held_out
 
     @property
     def duration_s(self) -> float:
@@ -84,17 +92,19 @@ def prepare_material(
         on_progress=lambda basename, done, total: listener.progress("Preparing", done, total),
     )
     kept = set(prepared.kept)
-    training = tuple(u for u in parts.training if u in kept)
+    usable = [u for u in parts.training if u in kept]
     held_out = tuple(u for u in parts.validation if u in kept)
-    _require_both(training, held_out)
+    _require_enough(usable, held_out)
+    training, validation = _chosen_by(usable, data.validation_fraction, recipe)
     stats = store.measure_stats(training)
     store.write_stats(stats)
     write_filelist(store.filelist_path("training"), training)
-    write_filelist(store.filelist_path("validation"), held_out)
+    write_filelist(store.filelist_path("validation"), validation)
     material = Material(
         store=store,
         mel=mel,
         training=training,
+        validation=validation,
         held_out=held_out,
         left_out=tuple(prepared.left_out),
         stats=stats,
@@ -109,14 +119,23 @@ def _mel_of(recipe: Recipe) -> MelSpec:
     return load_model(recipe.base).description.mel
 
 
-def _require_both(training: tuple[Utterance, ...], held_out: tuple[Utterance, ...]) -> None:
-    if not training or not held_out:
+def _require_enough(usable: Sequence[Utterance], held_out: Sequence[Utterance]) -> None:
+    if len(usable) < 2 or not held_out:
         raise DataError(
             "too few utterances could be used",
-            expected="at least one to train on and one to measure on",
-            found=f"{len(training)} and {len(held_out)}",
-            do="see left-out.tsv for what is wrong with the others; hold out others",
+            expected="at least one to train on, one to choose the best weights by and one to measure on",
+            found=f"{len(usable)} to train and choose by, {len(held_out)} held out",
+            do="see left-out.tsv for what is wrong with the others; add recordings or hold out fewer",
         )
+
+
+def _chosen_by(
+    usable: Sequence[Utterance], fraction: float, recipe: Recipe
+) -> tuple[tuple[Utterance, ...], tuple[Utterance, ...]]:
+    """Training and validation utterances; no more of these than one validation takes."""
+    share = min(fraction, recipe.training.validate_at_most / len(usable))
+    parts = split(usable, held_out=share, seed=recipe.data.seed)
+    return tuple(parts.training), tuple(parts.validation)
 
 
 def _tell(material: Material, listener: Listener) -> None:
@@ -125,7 +144,7 @@ def _tell(material: Material, listener: Listener) -> None:
     listener.say(
         "Data",
         f"{len(material.training)} utterances, {material.duration_s / 60:.1f} min; "
-        f"{len(material.held_out)} held out{where}",
+        f"{len(material.validation)} to choose the best weights by, {len(material.held_out)} held out{where}",
     )
 
 
@@ -137,5 +156,5 @@ def require_same_lengths(material: Material, *, has_produced: bool) -> None:
         more = f" and {len(found) - 5} more" if len(found) > 5 else ""
         raise DataError(
             f"{len(found)} utterances have features of unequal length ({shown}{more})",
-            do="prepare them again (--overwrite); produced specs must come from teacher forcing on these recordings",
+            do="prepare them again (--overwrite); produce specs by teacher forcing on these recordings",
         )

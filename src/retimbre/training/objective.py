@@ -1,4 +1,4 @@
-"""What the loop asks of a family: its parts, its turns, and how good it is on held-out utterances."""
+"""What the loop asks of a family: its parts, its turns, and how good it is on validation utterances."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Held-out measures at one step, the one that decides which weights are kept, and things to look at."""
+    """Validation measures at one step, the one that decides which weights are kept, and things to look at."""
 
     measures: Mapping[str, float]
     score: float  # lower is better
@@ -51,4 +51,4 @@ class Objective(Protocol):
         """Whatever several turns share, computed once."""
 
     def validate(self, progress: Progress) -> Verdict:
-        """Measure on held-out utterances, through the path that inference takes."""
+        """Measure on validation utterances, through the path that inference takes."""

@@ -4,7 +4,7 @@ runs/<name>/
   recipe.yaml        everything resolved: running it again gives the same run
   lineage.json       base and data by hash, contact
   checkpoints/…      see state.py
-  model.safetensors  the best so far by the held-out score, ready to use; its description beside it as JSON
+  model.safetensors  the best so far by the validation score, ready to use; its description beside it as JSON
   metrics.jsonl      one line per logged step; TensorBoard events beside it
 """
 
@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -115,7 +116,7 @@ def resume(recipe: Recipe, job: Job, *, listener: Listener | None = None, device
     return _go(_Live(folder, job, settings, fabric, state, journal, listener, progress))
 
 
-def seconds_per_step(recipe: Recipe, job: Job, *, n_steps: int = 3, device: str = "auto") -> float:
+def seconds_per_step(recipe: Recipe, job: Job, *, n_steps: int = 5, device: str = "auto") -> float:
     """What one step costs here, measured; nothing is written and the job's weights are spent."""
     settings = recipe.training.model_copy(update={"steps": n_steps + 1})
     fabric = make_fabric(precision=settings.precision, accelerator=device)
@@ -128,7 +129,7 @@ def seconds_per_step(recipe: Recipe, job: Job, *, n_steps: int = 3, device: str 
     optimisers = _ready(fabric, job, settings)
     batches = _batches(job, settings, 0)
     train_steps(fabric, job.objective, optimisers, batches, Progress(), settings, after_step=note)
-    return min(seconds[1:])  # the first one also warms up
+    return median(seconds[1:])  # the first one also warms up
 
 
 def _prepare(job: Job, settings: Training, device: str) -> tuple["Fabric", RunState]:
@@ -202,12 +203,12 @@ def _note(live: _Live, logged: Mapping[str, float]) -> str:
     shown = ", ".join(f"{name} {logged[name]:.3f}" for name in live.job.shown if name in logged)
     best = live.progress.best_score
     return shown + (
-        f"; held out {best:.3f} (best, at {live.progress.best_step:,})" if best is not None else ""
+        f"; validation {best:.3f} (best, at {live.progress.best_step:,})" if best is not None else ""
     )
 
 
 def _validate(live: _Live) -> None:
-    """Held-out measures; the weights are kept if they are the best so far."""
+    """Validation measures; the weights are kept if they are the best so far."""
     devices = list(range(torch.cuda.device_count()))
     with torch.random.fork_rng(devices=devices), torch.no_grad():
         verdict = live.job.objective.validate(live.progress)

@@ -7,8 +7,8 @@
         manifest.json        SHA-256 of the three; a folder without a true manifest does not exist for us
     latest                   the name of the newest complete checkpoint; changed last
 
-Learning rates are functions of the step, and the order of the data is a function of seed and position, so neither
-has a state of its own.
+Learning rates are functions of the step, and the order of the data is a function of seed and position, so
+neither has a state of its own.
 """
 
 import errno

@@ -23,7 +23,7 @@ from retimbre.training.run import (
 
 
 def train_stage(recipe: Recipe, *, listener: Listener | None = None, device: str = "auto") -> Finished:
-    """Prepare the material, build the stage from its base or from scratch, and train it in a new run folder."""
+    """Prepare the material, build the stage from its base or from scratch, and train it in a new folder."""
     listener = listener or Silent()
     require_unused(recipe)
     job = stage_job(recipe, listener=listener)
@@ -69,7 +69,7 @@ def _base(recipe: Recipe, listener: Listener) -> Loaded | None:
     if not recipe.base.is_file():
         raise RunError(
             f"the base checkpoint {recipe.base} does not exist",
-            do="correct 'base:' in the recipe (paths there are seen from the recipe's folder) or give --base FILE",
+            do="correct 'base:' in the recipe (seen from the recipe's folder) or give --base FILE",
         )
     base = load_model(recipe.base)
     if base.stage != recipe.stage:
@@ -89,7 +89,8 @@ def describe(description: Description, loaded: Loaded) -> str:
     n_parameters = sum(p.numel() for p in loaded.model.parameters())
     symbols = f", {len(description.symbols)} symbols" if description.symbols else ""
     discriminators = ", with discriminators" if loaded.discriminators else ""
-    return f"{description.family}, {n_parameters / 1e6:.1f} M parameters{symbols}{discriminators}, step {description.step:,}"
+    size = f"{n_parameters / 1e6:.1f} M parameters"
+    return f"{description.family}, {size}{symbols}{discriminators}, step {description.step:,}"
 
 
 def _require_same_run(stored: Recipe, asked: Recipe) -> None:
