@@ -3,8 +3,8 @@
     make starter                                      # train both (hours), then bundle
     python benchmarks/make_starter.py --bundle-only   # take what runs/starter-* has kept so far
 
-The recordings are read from ../shared/data/kathleen beside the checkout. Weights are stored in half precision: 16 bits
-hold them to three digits, and the files are half as large.
+The recordings are read from ../shared/data/kathleen beside the checkout. Weights are stored in half
+precision: 16 bits hold them to three digits, and the files are half as large.
 """
 
 import argparse

@@ -40,6 +40,9 @@ def match(
             "--control/--no-control", help="Train a second vocoder as long on real specs, to compare with."
         ),
     ] = False,
+    is_forced: Annotated[
+        bool, typer.Option("--anyway", help="Train even where matching has little to win back.")
+    ] = False,
     is_resumed: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted match.")] = False,
     device: Annotated[str, typer.Option("--accelerator", "-a", help="auto, cpu, cuda, mps.")] = "auto",
 ) -> None:
@@ -56,6 +59,7 @@ def match(
         spec_model=spec_model,
         base_spec_model=base_spec_model,
         has_control=has_control,
+        is_forced=is_forced,
         is_resumed=is_resumed,
         device=device,
         console=Console(),
@@ -68,6 +72,7 @@ def run_match(
     spec_model: Path,
     base_spec_model: Path | None,
     has_control: bool,
+    is_forced: bool,
     is_resumed: bool,
     device: str,
     console: "Console",
@@ -80,11 +85,14 @@ def run_match(
         spec_model=spec_model,
         base_spec_model=base_spec_model,
         has_control=has_control,
+        is_forced=is_forced,
         is_resumed=is_resumed,
         device=device,
     )
     matched = match(request, listener=console)
-    if matched.report is None:
+    if matched.was_interrupted:
         raise typer.Exit(130)
+    if matched.report is None:
+        return
     console.say("Vocoder", str(matched.model))
     typer.echo(matched.report)

@@ -49,6 +49,7 @@ def train(
             spec_model=match_with,
             base_spec_model=None,
             has_control=True,
+            is_forced=False,
             is_resumed=is_resumed,
             device=device,
             console=console,

@@ -43,6 +43,7 @@ class MatchRequest:
         base_spec_model: The one that it was tuned from, to be compared with; may be missing.
         has_control: Train a second vocoder for as long on real specs of the same recordings.
         budget_s: Seconds that each training may take, if they are limited.
+        is_forced: Train even where matching has little to win back.
         is_resumed: Go on with a matching run that was interrupted.
         notes: Sentences for the report.
     """
@@ -52,6 +53,7 @@ class MatchRequest:
     base_spec_model: Path | None = None
     has_control: bool = True
     budget_s: float | None = None
+    is_forced: bool = False
     is_resumed: bool = False
     device: str = "auto"
     notes: tuple[str, ...] = ()
@@ -63,8 +65,9 @@ class Matched:
 
     run: Path
     model: Path
-    report: Path | None  # none if it was interrupted
+    report: Path | None  # none if it was interrupted, or not worth it
     sentence: str = "stopped before the end"
+    was_interrupted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +88,11 @@ def match(request: MatchRequest, *, listener: Listener) -> Matched:
     require_same_lengths(material, has_produced=True)
     misfit = measure_misfit(material, pair.vocoder, material.held_out)
     listener.say("Misfit", misfit.sentence)
+    if not (misfit.can_help or request.is_forced):
+        listener.say("Not worth it", "nothing was trained; --anyway trains all the same")
+        return Matched(
+            run=run_folder(request.recipe), model=pair.vocoder.path, report=None, sentence=misfit.sentence
+        )
     plan = _plan(request, material, pair.vocoder)
     for choice in plan.choices:
         listener.say("Plan", f"{choice.choice} {choice.value}: {choice.reason}")
@@ -97,7 +105,7 @@ def match(request: MatchRequest, *, listener: Listener) -> Matched:
         runs.append(_train(request, recipe, material, listener))
     if any(run.was_interrupted for run in runs):
         listener.say("Go on", "with the same command and --resume")
-        return Matched(run=matched.run, model=matched.model, report=None)
+        return Matched(run=matched.run, model=matched.model, report=None, was_interrupted=True)
     return _conclude(request, material, pair, plan, misfit, runs, listener)
 
 

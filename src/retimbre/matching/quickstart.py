@@ -18,8 +18,8 @@ MOST_TUNING_STEPS = 600
 HELD_OUT_FRACTION = 0.2
 LISTS = ("metadata.csv", "filelist.psv", "metadata.psv")
 SYNTHETIC = (
-    "This speaker is synthetic: sentences rendered by the program flite with a CMU voice. What is measured on "
-    "it shows that the tools work, not how well they would do on a person."
+    "This speaker is synthetic: sentences rendered by the program flite with a CMU voice. What is measured "
+    "on it shows that the tools work, not how well they would do on a person."
 )
 SHORT = "Minutes of training on a small starter voice: expect a demonstration, not a voice to ship."
 
@@ -64,6 +64,7 @@ def run_quickstart(asked: Quickstart, *, listener: Listener) -> Matched:
         spec_model=tuned,
         base_spec_model=starter_text_to_spec(),
         budget_s=asked.training_s * (1 - TUNING_SHARE) / 2,
+        is_forced=True,
         device=asked.device,
         notes=(*notes, SHORT),
     )

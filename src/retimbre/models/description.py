@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from retimbre.audio.mel import MelSpec
 from retimbre.data.stats import Stats
@@ -22,6 +22,7 @@ class Description:
         sizes: The family's config as plain values.
         mel: The spectrogram that it writes or reads.
         symbols: Rows of the symbol table in their order; empty for a vocoder.
+        text_level: What the symbols are: "characters", or "phones".
         text_rules: How text becomes symbols.
         speakers: Names in the order of their embedding rows.
         languages: Likewise.
@@ -37,6 +38,7 @@ class Description:
     sizes: Mapping[str, Any]
     mel: MelSpec
     symbols: tuple[str, ...] = ()
+    text_level: Literal["characters", "phones"] = "characters"
     text_rules: TextRules = field(default_factory=TextRules)
     speakers: tuple[str, ...] = ("default",)
     languages: tuple[str, ...] = ("default",)
@@ -55,6 +57,7 @@ class Description:
             "sizes": dict(self.sizes),
             "mel": self.mel.to_dict(),
             "symbols": list(self.symbols),
+            "text_level": self.text_level,
             "text_rules": self.text_rules.to_dict(),
             "speakers": list(self.speakers),
             "languages": list(self.languages),
@@ -90,6 +93,7 @@ class Description:
             sizes=values["sizes"],
             mel=MelSpec.from_dict(values["mel"]),
             symbols=tuple(values["symbols"]),
+            text_level=values.get("text_level", "characters"),
             text_rules=TextRules.from_dict(values["text_rules"]),
             speakers=tuple(values["speakers"]),
             languages=tuple(values["languages"]),

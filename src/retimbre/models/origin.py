@@ -113,12 +113,20 @@ def _everyvoice_text(known: Mapping[str, Any], text: Mapping[str, Any], assumed:
     rules = _rules(text, assumed)
     stats = known.get("stats")
     return {
+        "text_level": _level(known),
         "text_rules": rules,
         "symbols": _symbols(known, text, rules),
         "speakers": _names(known.get("speaker2id")),
         "languages": _names(known.get("lang2id")),
         "stats": _stats(stats, assumed) if isinstance(stats, Mapping) else None,
     }
+
+
+def _level(known: Mapping[str, Any]) -> str:
+    """EveryVoice's target_text_representation_level; phonological features are refused with the tensors."""
+    model = _mapping(_mapping(known.get("config")).get("model"))
+    level = model.get("target_text_representation_level", "characters")
+    return "characters" if level == "characters" else "phones"
 
 
 def _rules(text: Mapping[str, Any], assumed: list[str]) -> TextRules:

@@ -8,11 +8,11 @@ learn to hear, and exactly the recording's length, which is what makes it a trai
 from collections.abc import Iterator, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from retimbre.audio.files import probe
-from retimbre.data.coverage import unknown_symbols
+from retimbre.data.coverage import text_of, unknown_symbols
 from retimbre.data.store import Store
 from retimbre.data.utterance import Utterance
 from retimbre.errors import DataError, TextError
@@ -33,14 +33,32 @@ def training_item(utterance: Utterance, store: Store, loaded: Loaded) -> Item:
             f"{loaded.path.name} does not say what pitch and energy were normalised with",
             do="train it again, or use a checkpoint that carries its stats",
         )
+    text = text_of(utterance, loaded.description.text_level)
     return Item(
-        symbols=torch.tensor(encode(utterance.text, loaded)),
+        symbols=torch.tensor(encode(text, loaded)),
         spec=features.spec,
         pitch=stats.pitch.normalise(features.f0_hz),
         energy=stats.energy.normalise(features.energy),
         speaker=index_of(_known(utterance.speaker), loaded.description.speakers, "speaker"),
         language=index_of(_known(utterance.language), loaded.description.languages, "language"),
+        durations=_durations(utterance, store, loaded),
+        name=utterance.basename,
     )
+
+
+def _durations(utterance: Utterance, store: Store, loaded: Loaded) -> Int[Tensor, "symbols"] | None:
+    """Given durations, for a model that does not find the alignment itself."""
+    if text_to_spec_in(loaded).config.learns_alignment:
+        return None
+    durations = store.load_durations(utterance)
+    if durations is None:
+        raise DataError(
+            f"{loaded.path.name} does not learn which frames belong to which symbol",
+            expected=f"durations of {utterance.basename} in {store.duration_path(utterance)}",
+            found="none",
+            do="extract durations with an aligner, or take a model with learned alignment",
+        )
+    return durations
 
 
 def _known(name: str) -> str | None:
@@ -50,7 +68,12 @@ def _known(name: str) -> str | None:
 def require_known_symbols(utterances: Sequence[Utterance], loaded: Loaded) -> None:
     """Raise TextError, naming symbols and utterances, if the model cannot read some of the texts."""
     description = loaded.description
-    unknown = unknown_symbols(utterances, SymbolTable(description.symbols), description.text_rules)
+    unknown = unknown_symbols(
+        utterances,
+        SymbolTable(description.symbols),
+        description.text_rules,
+        level=description.text_level,
+    )
     if unknown:
         shown = "; ".join(f"'{symbol}' in {', '.join(names[:3])}" for symbol, names in unknown.items())
         raise TextError(

@@ -78,7 +78,6 @@ def _step(
         total = torch.stack([loss.float() for loss in losses.values()]).sum()
         _require_finite(losses, total, progress)
         fabric.backward(total)
-        _average_gradients(fabric, trainable[turn.name])
         norm = clip_grad_norm_(trainable[turn.name], settings.optimiser.clip_norm)
         _require_finite({f"the gradient of {turn.name}": norm}, norm, progress)
         optimiser.step()
@@ -87,14 +86,6 @@ def _step(
     _all_learn(trainable)
     logged["learning_rate"] = rate
     return {name: float(value) for name, value in logged.items()}
-
-
-def _average_gradients(fabric: "Fabric", parameters: list[nn.Parameter]) -> None:
-    """With several processes, each has seen other utterances: all go on with the mean."""
-    if fabric.world_size > 1:
-        for parameter in parameters:
-            if parameter.grad is not None:
-                parameter.grad.copy_(torch.as_tensor(fabric.all_reduce(parameter.grad, reduce_op="mean")))
 
 
 def _only_this_learns(turn: Turn, trainable: Mapping[str, list[nn.Parameter]]) -> None:
