@@ -20,7 +20,7 @@ class Console:
     def say(self, label: str, text: str) -> None:
         """One fact: a short label and one line."""
         self._clear()
-        self.stream.write(f"{label:<14}{text}\n")
+        self.stream.write(f"{label:<13} {text}\n")
         self.stream.flush()
 
     def progress(self, task: str, done: int, total: int, note: str = "") -> None:
@@ -34,7 +34,7 @@ class Console:
             del self._began[task]
         else:
             rest = f"{_duration(pace * (total - done))} left" if pace else ""
-        line = f"{task:<14}{_bar(done, total)} {done:,} / {total:,}  " + "   ".join(
+        line = f"{task:<13} {_bar(done, total)} {done:,} / {total:,}  " + "   ".join(
             filter(None, (note, rest))
         )
         if self.is_live:

@@ -1,7 +1,7 @@
 """The command line: registers the commands, and turns our errors into one line and exit code 1."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -55,8 +55,15 @@ def run() -> None:
     try:
         app()
     except RetimbreError as error:
-        typer.secho(f"error: {error}", fg="red", err=True)
-        raise SystemExit(1) from None
+        _fail(str(error))
+    except OSError as error:  # what no layer below expected of the disk, a permission or a folder
+        place = f"{error.filename}: " if error.filename else ""
+        _fail(f"{place}{error.strerror or error}. Check the path, its permissions and the space on the disk")
     except KeyboardInterrupt:
-        typer.echo("stopped", err=True)
         sys.exit(130)
+
+
+def _fail(message: str) -> NoReturn:
+    """One line on stderr, whatever a file name or a text in it holds, and exit code 1."""
+    typer.secho(f"error: {' '.join(message.split())}", fg="red", err=True)
+    raise SystemExit(1) from None

@@ -79,6 +79,7 @@ def run_match(
 ) -> None:
     """What `match` and `train --match-with` have in common."""
     from retimbre.matching.match import MatchRequest, match
+    from retimbre.pipelines.synthesis import best_device
 
     request = MatchRequest(
         recipe=recipe,
@@ -87,7 +88,7 @@ def run_match(
         has_control=has_control,
         is_forced=is_forced,
         is_resumed=is_resumed,
-        device=device,
+        device=best_device(device),
     )
     matched = match(request, listener=console)
     if matched.was_interrupted:

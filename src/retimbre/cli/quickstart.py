@@ -32,9 +32,12 @@ def quickstart(
     """Do the whole job on the bundled voice, with a bundled speaker or your own recordings."""
     from retimbre.cli.console import Console
     from retimbre.matching.quickstart import Quickstart, run_quickstart
+    from retimbre.pipelines.synthesis import best_device
 
     done = run_quickstart(
-        Quickstart(audio=audio, filelist=filelist, folder=folder, training_s=60 * minutes, device=device),
+        Quickstart(
+            audio=audio, filelist=filelist, folder=folder, training_s=60 * minutes, device=best_device(device)
+        ),
         listener=Console(),
     )
     typer.echo(done.report)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from retimbre.cli.arguments import CONFIG, OVERRIDES, STAGE, check_stage
+from retimbre.errors import RecipeError
 
 
 def train(
@@ -28,7 +29,7 @@ def train(
         bool, typer.Option("--resume", help="Continue this recipe's run, nothing else.")
     ] = False,
     is_dry: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything, measure a few steps, write nothing.")
+        bool, typer.Option("--dry-run", help="Check everything and measure a few steps; no run is written.")
     ] = False,
     device: Annotated[str, typer.Option("--accelerator", "-a", help="auto, cpu, cuda, mps.")] = "auto",
 ) -> None:
@@ -42,6 +43,11 @@ def train(
         recipe = recipe.model_copy(update={"base": base.resolve()})
     console = Console()
     if match_with is not None:
+        if is_dry:
+            raise RecipeError(
+                "--dry-run does not go with --match-with",
+                do="leave out --match-with to try the training alone, or --dry-run to match",
+            )
         from retimbre.cli.match import run_match
 
         run_match(
@@ -55,8 +61,10 @@ def train(
             console=console,
         )
         return
+    from retimbre.pipelines.synthesis import best_device
     from retimbre.training.train import continue_training, train_stage, try_training
 
+    device = best_device(device)
     if is_dry:
         try_training(recipe, listener=console, device=device)
         return

@@ -26,7 +26,7 @@ TUNED = System(
 )
 CONTROLLED = System(
     name="control",
-    description="The tuned text-to-spec model with a vocoder trained as long on real specs of the same voice.",
+    description="The tuned text-to-spec model with a vocoder trained as long on real specs of the voice.",
     colour=contents.CONTROL_COLOUR,
 )
 MATCHED = System(

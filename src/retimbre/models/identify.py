@@ -1,12 +1,12 @@
 """A checkpoint -> Report: what it is, what had to be assumed, what is suspicious. Nothing in it is run."""
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from retimbre.checkpoint.digest import sha256_of
 from retimbre.checkpoint.read import Contents, read
 from retimbre.errors import CheckpointError
 from retimbre.models.description import Description
@@ -119,7 +119,7 @@ def identify(path: Path | str) -> Report:
         "path": contents.path,
         "container": contents.container,
         "n_bytes": contents.path.stat().st_size,
-        "sha256": _sha256(contents.path),
+        "sha256": sha256_of(contents.path),
         "n_tensors": len(contents.tensors) + len(contents.other_tensors),
         "names": tuple(sorted(contents.tensors or contents.other_tensors)),
         "has_optimiser": any(contents.values.get(name) for name in OPTIMISERS),
@@ -184,8 +184,3 @@ def _some(names: tuple[str, ...]) -> str:
 def _visible(text: str) -> str:
     """What a terminal shows and never obeys: a file may hold its commands in any name."""
     return text if text.isprintable() and text.strip() else ascii(text)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,8 +1,8 @@
 """What a text-to-spec model really produces, as long as the recordings.
 
 Teacher forcing takes only the durations from the recording: they come from aligning its spec with the text.
-Pitch and energy are the model's own, so the produced spec has the model's faults, which is what a vocoder must
-learn to hear, and exactly the recording's length, which is what makes it a training pair.
+Pitch and energy are the model's own, so the produced spec has the model's faults, which is what a vocoder
+must learn to hear, and exactly the recording's length, which is what makes it a training pair.
 """
 
 from collections.abc import Iterator, Sequence

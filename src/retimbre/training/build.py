@@ -31,8 +31,8 @@ from retimbre.training.fastspeech2 import text_to_spec_job
 from retimbre.training.freezing import freeze
 from retimbre.training.hifigan import spec_to_wav_job
 from retimbre.training.job import Job
+from retimbre.training.lineage import lineage
 from retimbre.training.material import Material
-from retimbre.training.run import lineage
 
 
 def text_to_spec_from(recipe: Recipe, material: Material, base: Loaded | None, listener: Listener) -> Job:
@@ -44,7 +44,7 @@ def text_to_spec_from(recipe: Recipe, material: Material, base: Loaded | None, l
     else:
         model, description = text_to_spec_in(base), base.description
     description = replace(
-        description, stats=material.stats, lineage=lineage(recipe, before=dict(description.lineage)), step=0
+        description, stats=material.stats, lineage=lineage(recipe, material, description.lineage), step=0
     )
     loaded = Loaded(
         model=model, description=description, path=recipe.base or recipe.runs, stage="text-to-spec"
@@ -68,7 +68,7 @@ def spec_to_wav_from(recipe: Recipe, material: Material, base: Loaded | None, li
     parts = nn.ModuleDict({"generator": generator, "discriminators": discriminators})
     _tell_frozen(freeze(parts, recipe.training.frozen), listener)
     description = replace(
-        description, lineage=lineage(recipe, before=dict(description.lineage)), step=0, is_exported=False
+        description, lineage=lineage(recipe, material, description.lineage), step=0, is_exported=False
     )
     return spec_to_wav_job(
         generator.train(),

@@ -1,4 +1,4 @@
-"""What a recipe trains on: recordings prepared, split, and compared with each other before anything starts."""
+"""What a recipe trains on: recordings prepared, split, and compared with each other before training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

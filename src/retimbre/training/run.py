@@ -8,7 +8,6 @@ runs/<name>/
   metrics.jsonl      one line per logged step; TensorBoard events beside it
 """
 
-import json
 import signal
 import threading
 from collections.abc import Iterator, Mapping
@@ -249,11 +248,3 @@ def stored_recipe(folder: Path) -> Path:
     if not path.is_file():
         raise RunError(f"there is no run to resume in {folder}", do="start it without --resume")
     return path
-
-
-def lineage(recipe: Recipe, **more: Any) -> dict[str, Any]:  # noqa: ANN401
-    """Where a checkpoint comes from, for its description."""
-    values: dict[str, Any] = json.loads(
-        json.dumps({"contact": recipe.contact, "base": str(recipe.base or ""), **more})
-    )
-    return values

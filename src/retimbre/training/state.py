@@ -12,7 +12,6 @@ neither has a state of its own.
 """
 
 import errno
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -26,6 +25,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from retimbre.checkpoint.digest import sha256_of
 from retimbre.checkpoint.fill import load_weights
 from retimbre.checkpoint.write import force_to_disk, write_text
 from retimbre.errors import NoRoom, RunError
@@ -118,7 +118,7 @@ def _write_files(folder: Path, state: RunState, progress: Progress) -> None:
     _save(folder / "state.safetensors", tensors)
     content = {"progress": asdict(progress), "optimisers": values}
     (folder / "state.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
-    manifest = {"step": progress.step, "sha256": {name: _sha256(folder / name) for name in FILES}}
+    manifest = {"step": progress.step, "sha256": {name: sha256_of(folder / name) for name in FILES}}
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
     for name in (*FILES, "manifest.json", "."):
         force_to_disk(folder / name)
@@ -184,12 +184,7 @@ def _damage(folder: Path) -> str | None:
     """Which file of a checkpoint is not what was written, if any."""
     try:
         expected = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["sha256"]
-        wrong = [name for name in FILES if _sha256(folder / name) != expected[name]]
+        wrong = [name for name in FILES if sha256_of(folder / name) != expected[name]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"{type(error).__name__}: {error}"
     return f"{', '.join(wrong)} changed since it was written" if wrong else None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

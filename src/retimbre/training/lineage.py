@@ -1,0 +1,33 @@
+"""Where a checkpoint comes from: what it was tuned from and on, by hash, and who answers for it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from retimbre import __version__
+from retimbre.checkpoint.digest import sha256_of
+from retimbre.recipe.recipe import Recipe
+from retimbre.training.material import Material
+
+
+def lineage(recipe: Recipe, material: Material, before: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain values for the description; `before` is the lineage of the base. No paths: names and hashes."""
+    return {
+        "retimbre": __version__,
+        "stage": recipe.stage,
+        "contact": recipe.contact,
+        "base": _base(recipe.base, before) if recipe.base else None,
+        "data": {
+            "list": recipe.data.filelist.name,
+            "sha256": sha256_of(recipe.data.filelist),
+            "utterances": len(material.training),
+            "minutes": round(material.duration_s / 60, 2),
+        },
+        "spec_source": recipe.training.spec_source if recipe.stage == "spec-to-wav" else "real",
+        "seed": recipe.training.seed,
+    }
+
+
+def _base(path: Path, before: Mapping[str, Any]) -> dict[str, Any]:
+    facts: dict[str, Any] = {"file": path.name, "sha256": sha256_of(path)}
+    return facts | ({"lineage": dict(before)} if before else {})
