@@ -1,8 +1,9 @@
 """Listener: how long work tells what it is doing. The library never prints; whoever calls it listens."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
+@runtime_checkable
 class Listener(Protocol):
     """Hears facts as they are found and progress as it is made."""
 

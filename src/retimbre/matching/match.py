@@ -1,10 +1,12 @@
 """All of matching: measure the misfit, make the specs, plan, train, measure the gain, say what came of it."""
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
+from retimbre.checkpoint.digest import sha256_of
 from retimbre.errors import RunError
 from retimbre.jobs.listener import Listener, Silent
 from retimbre.matching.judge import Contestant, compare, delay_of
@@ -31,6 +33,7 @@ from retimbre.training.run import (
 from retimbre.training.train import describe
 
 CONTROL = "control"
+MATCHED_TO = "matched_to"  # in lineage.json: SHA-256 of the text-to-spec checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +82,9 @@ class _Pair:
 
 def match(request: MatchRequest, *, listener: Listener) -> Matched:
     """Match a vocoder to what a text-to-spec model really produces, and measure what that gains."""
-    if not request.is_resumed:
+    if request.is_resumed:
+        _require_same_match(request)
+    else:
         require_unused(request.recipe)
     pair = _load(request, listener)
     material = prepare_material(request.recipe, mel=pair.vocoder.description.mel, listener=listener)
@@ -159,13 +164,33 @@ def _train(request: MatchRequest, recipe: Recipe, material: Material, listener: 
     """One vocoder, or the rest of it; both trainings of a match begin with the same seed."""
     base = load_model(recipe.base or "")
     torch.manual_seed(recipe.training.seed)
-    if request.is_resumed and (run_folder(recipe) / "recipe.yaml").is_file():
-        recipe = read_recipe(run_folder(recipe) / "recipe.yaml")
-        job = spec_to_wav_from(recipe, material, base, listener)
-        return resume(recipe, job, listener=listener, device=request.device)
-    return start(
-        recipe, spec_to_wav_from(recipe, material, base, listener), listener=listener, device=request.device
-    )
+    stored = run_folder(recipe) / "recipe.yaml"
+    is_begun = request.is_resumed and stored.is_file()
+    recipe = read_recipe(stored) if is_begun else recipe
+    job = spec_to_wav_from(recipe, material, base, listener)
+    lineage = {**job.description.lineage, MATCHED_TO: sha256_of(request.spec_model)}
+    job = replace(job, description=replace(job.description, lineage=lineage))
+    go = resume if is_begun else start
+    return go(recipe, job, listener=listener, device=request.device)
+
+
+def _require_same_match(request: MatchRequest) -> None:
+    """A resumed match goes on with the same data and models, or its training pairs would change."""
+    folder, asked = run_folder(request.recipe), request.recipe
+    changed = []
+    if (folder / "recipe.yaml").is_file():
+        begun = read_recipe(folder / "recipe.yaml")
+        changed += [name for name in ("data", "base") if getattr(begun, name) != getattr(asked, name)]
+    if (folder / "lineage.json").is_file():
+        lineage = json.loads((folder / "lineage.json").read_text(encoding="utf-8"))
+        given = sha256_of(request.spec_model)
+        changed += ["--spec-model"] if lineage.get(MATCHED_TO, given) != given else []
+    if changed:
+        raise RunError(
+            f"the match in {folder} was begun with something else",
+            found=f"another {', '.join(changed)}",
+            do="--resume goes on with the same match; name a new one (-c name=…) for another",
+        )
 
 
 def _planned(recipe: Recipe, plan: Plan, source: str) -> Recipe:

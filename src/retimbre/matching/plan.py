@@ -49,17 +49,21 @@ def make_plan(given: Training, facts: Facts) -> Plan:
     n_steps, steps = _steps(given, facts)
     rate, learning_rate = _learning_rate(given, n_steps)
     n_first, first = _discriminators_first(given, facts, n_steps)
-    n_samples, shift = _target_delay(facts, n_steps)
+    n_samples, shift = _target_delay(given, facts, n_steps)
     every = max(1, n_steps // 8)
+    open_choices = {
+        "validate_every_steps": every,
+        "checkpoint_every_steps": every,
+        "log_every_steps": max(1, min(given.log_every_steps, n_steps // 20)),
+    }
+    chosen = {name: n for name, n in open_choices.items() if name not in given.model_fields_set}
     training = given.model_copy(
         update={
+            **chosen,
             "steps": n_steps,
             "spec_source": "produced",
             "discriminators_first_steps": n_first,
             "target_delay_samples": n_samples,
-            "validate_every_steps": every,
-            "checkpoint_every_steps": every,
-            "log_every_steps": max(1, min(given.log_every_steps, n_steps // 20)),
             "optimiser": given.optimiser.model_copy(update={"learning_rate": rate}),
         }
     )
@@ -96,14 +100,16 @@ def _discriminators_first(given: Training, facts: Facts, n_steps: int) -> tuple[
     elif facts.has_discriminators:
         n_first, reason = 0, "the checkpoint brings trained ones"
     else:
-        n_first = max(10, round(NEW_DISCRIMINATOR_SHARE * n_steps))
+        n_first = min(max(10, round(NEW_DISCRIMINATOR_SHARE * n_steps)), n_steps // 2)
         reason = "they are new: until they can judge, the generator waits"
     return n_first, Choice(choice="discriminators first", value=f"{n_first:,} steps", reason=reason)
 
 
-def _target_delay(facts: Facts, n_steps: int) -> tuple[int, Choice]:
+def _target_delay(given: Training, facts: Facts, n_steps: int) -> tuple[int, Choice]:
     late, sure = facts.delay.n_samples, f"correlation {facts.delay.correlation:.2f}"
-    if not facts.delay.is_clear(facts.hop_samples):
+    if "target_delay_samples" in given.model_fields_set:
+        n_samples, reason = given.target_delay_samples, "as the recipe says"
+    elif not facts.delay.is_clear(facts.hop_samples):
         n_samples, reason = 0, f"no clear delay of the vocoder ({late:+d} samples, {sure})"
     elif n_steps >= LONG_RUN_STEPS:
         n_samples, reason = (

@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +15,12 @@ from retimbre.checkpoint.write import write_torch_tensor
 from retimbre.data.manifest import read_filelist
 from retimbre.data.store import Store
 from retimbre.data.utterance import Utterance
-from retimbre.errors import DataError, StagesDoNotFit, TextError
+from retimbre.errors import DataError, RunError, TextError
 from retimbre.jobs.listener import Listener, Silent
 from retimbre.models.load import Loaded, load_model
-from retimbre.pipelines.everyvoice import SpokenText, speak_spec, vocode
-from retimbre.pipelines.fit import require_fit
-from retimbre.pipelines.teacher_forcing import teacher_forced_specs
+from retimbre.pipelines.everyvoice import encode, speak_spec, vocode
+from retimbre.pipelines.fit import require_fit, text_to_spec_in, vocoder_in
+from retimbre.pipelines.teacher_forcing import name_in_list, teacher_forced_specs
 
 OUTPUT_TYPES = ("wav", "spec")
 LONGEST_NAME = 20
@@ -50,9 +51,10 @@ def synthesize_texts(
     unknown = [kind for kind in request.output_types if kind not in OUTPUT_TYPES]
     if unknown:
         raise DataError(f"there is no output type '{unknown[0]}'", expected=" or ".join(OUTPUT_TYPES))
-    utterances = _utterances(request)
     device = best_device(request.device)
     text_to_spec = load_model(checkpoint, device=device)
+    text_to_spec_in(text_to_spec)
+    utterances = _utterances(request, text_to_spec)
     vocoder = _vocoder(request, text_to_spec, device)
     folder = request.output_dir or request.teacher_forcing or Path("synthesis_output")
     if request.teacher_forcing is not None:
@@ -69,52 +71,84 @@ def synthesize_texts(
 def synthesize_spec(spec_path: Path, model: Path, output: Path, *, device: str = "auto") -> Path:
     """One stored spec as sound."""
     loaded = load_model(model, device=best_device(device))
-    if loaded.stage != "spec-to-wav":
-        raise StagesDoNotFit(
-            f"{model.name} is no vocoder", expected="a spec-to-wav checkpoint", found=loaded.stage
-        )
+    vocoder_in(loaded)
+    if output.is_dir():
+        raise DataError(f"{output} is a folder", expected="the name of a file to write")
     spec, n_mels = read_tensor(spec_path).float().squeeze(), loaded.description.mel.n_mels
-    if spec.ndim != 2 or n_mels not in spec.shape:
-        found = " × ".join(map(str, spec.shape))
+    if spec.ndim != 2 or n_mels not in spec.shape or 0 in spec.shape:
         raise DataError(
-            f"{spec_path} is no spec for {model.name}", expected=f"{n_mels} bands × frames", found=found
+            f"{spec_path} is no spec for {model.name}",
+            expected=f"{n_mels} bands × frames",
+            found=" × ".join(map(str, spec.shape)) or "one number",
         )
+    if not spec.isfinite().all():
+        raise DataError(f"{spec_path} holds numbers that are NaN or infinite", do="produce it again")
+    output.parent.mkdir(parents=True, exist_ok=True)
     save_audio(output, vocode(spec if spec.shape[0] == n_mels else spec.T, loaded))
     return output
 
 
 def best_device(name: str) -> str:
-    """The device that `auto` means here."""
-    if name != "auto":
-        return name
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    """The device that `auto` means here, or the named one if it is there; `gpu` is any but the CPU."""
+    has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    here = [device for device, is_here in has.items() if is_here]  # best first
+    fitting = [d for d in here if name in ("auto", d) or (name == "gpu" and d != "cpu")]
+    if not fitting:
+        raise RunError(
+            f"there is no device '{name}' here",
+            expected=f"auto or {' or '.join(here)}",
+            do="leave out --accelerator to take the best one",
+        )
+    return fitting[0]
 
 
-def _utterances(request: Request) -> list[Utterance]:
-    names = {"speaker": request.speaker or "default", "language": request.language or "default"}
+def _utterances(request: Request, loaded: Loaded) -> list[Utterance]:
     if request.texts:
-        return [Utterance(basename=name_of(text), text=text, **names) for text in request.texts]
+        return _named(request.texts, request, loaded)
     if request.filelist is None:
         raise TextError("there is nothing to speak", do="give -t 'a text', or --filelist FILE")
-    if request.teacher_forcing is None and not _is_list_with_names(request.filelist):
-        lines = [line.strip() for line in request.filelist.read_text(encoding="utf-8").splitlines()]
-        return [Utterance(basename=name_of(line), text=line, **names) for line in lines if line]
+    lines = _lines(request.filelist)
+    if request.teacher_forcing is None and "|" not in lines[0]:
+        return _named(lines, request, loaded)
     return read_filelist(request.filelist)
 
 
-def _is_list_with_names(path: Path) -> bool:
-    with path.open(encoding="utf-8") as file:
-        return "|" in file.readline()
+def _lines(path: Path) -> list[str]:
+    """The lines of a text file that are not empty."""
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8", found=str(error), do="save it as UTF-8") from error
+    if not any(lines):
+        raise DataError(f"{path} lists nothing", expected="one text or one utterance per line")
+    return [line for line in lines if line]
+
+
+def _named(texts: Iterable[str], request: Request, loaded: Loaded) -> list[Utterance]:
+    """Texts as utterances; where two of them would share a name, a digest tells their files apart."""
+    described = loaded.description
+    different = list(dict.fromkeys(texts))
+    names = [name_of(text) for text in different]
+    n_of_name = Counter(name.casefold() for name in names)  # some file systems know no capitals
+    return [
+        Utterance(
+            basename=name if n_of_name[name.casefold()] == 1 else f"{name}-{_digest(text)}",
+            text=text,
+            speaker=request.speaker or described.speakers[0],
+            language=request.language or described.languages[0],
+        )
+        for name, text in zip(names, different, strict=True)
+    ]
 
 
 def name_of(text: str) -> str:
-    """A file name for a text: its first characters, and a digest where it is longer (as EveryVoice does)."""
-    slug = re.sub(r"[\W_]+", "-", text.lower()).strip("-") or "text"
-    if len(slug) <= LONGEST_NAME:
-        return slug
-    return f"{slug[:LONGEST_NAME]}-{hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()[:8]}"
+    """EveryVoice's file name for a text: its words, cut off and with a digest where they are long."""
+    slug = re.sub(r"\W+", "-", text) or "text"
+    return slug if len(slug) <= LONGEST_NAME else f"{slug[:LONGEST_NAME]}-{_digest(slug)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()[:8]
 
 
 def _vocoder(request: Request, text_to_spec: Loaded, device: str) -> Loaded | None:
@@ -132,12 +166,18 @@ def _vocoder(request: Request, text_to_spec: Loaded, device: str) -> Loaded | No
 def _free(
     utterances: list[Utterance], request: Request, loaded: Loaded, listener: Listener
 ) -> Iterator[tuple[Utterance, torch.Tensor]]:
-    for n_done, utterance in enumerate(utterances, start=1):
-        spoken: SpokenText = speak_spec(
-            utterance.text,
+    """Each text as the model speaks it; all of them are read before the first one is spoken."""
+    described = loaded.description
+    has_phones = described.text_level == "phones"
+    texts = [u.phones if has_phones and u.phones else u.text for u in utterances]
+    for text in texts:
+        encode(text, loaded)
+    for n_done, (utterance, text) in enumerate(zip(utterances, texts, strict=True), start=1):
+        spoken = speak_spec(
+            text,
             loaded,
-            speaker=request.speaker,
-            language=request.language,
+            speaker=request.speaker or name_in_list(utterance.speaker, described.speakers),
+            language=request.language or name_in_list(utterance.language, described.languages),
             pace=1.0 / request.duration_control,
         )
         yield utterance, spoken.spec

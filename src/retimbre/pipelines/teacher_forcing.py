@@ -39,8 +39,8 @@ def training_item(utterance: Utterance, store: Store, loaded: Loaded) -> Item:
         spec=features.spec,
         pitch=stats.pitch.normalise(features.f0_hz),
         energy=stats.energy.normalise(features.energy),
-        speaker=index_of(_known(utterance.speaker), loaded.description.speakers, "speaker"),
-        language=index_of(_known(utterance.language), loaded.description.languages, "language"),
+        speaker=_row(utterance.speaker, loaded.description.speakers, "speaker"),
+        language=_row(utterance.language, loaded.description.languages, "language"),
         durations=_durations(utterance, store, loaded),
         name=utterance.basename,
     )
@@ -61,8 +61,13 @@ def _durations(utterance: Utterance, store: Store, loaded: Loaded) -> Int[Tensor
     return durations
 
 
-def _known(name: str) -> str | None:
-    return None if name == "default" else name
+def _row(name: str, names: tuple[str, ...], what: str) -> int:
+    return index_of(name_in_list(name, names), names, what)
+
+
+def name_in_list(name: str, names: tuple[str, ...]) -> str | None:
+    """What a list says of speaker or language; None where it says nothing, or the model knows only one."""
+    return None if name == "default" or len(names) == 1 else name
 
 
 def require_known_symbols(utterances: Sequence[Utterance], loaded: Loaded) -> None:
@@ -95,6 +100,7 @@ def teacher_forced_specs(
     model = text_to_spec_in(loaded)
     device = model.text_input_layer.weight.device
     mel = loaded.description.mel
+    _require_prepared(utterances, store, mel.sample_rate_hz)
     ordered = sorted(utterances, key=lambda u: probe(store.audio_path(u, mel.sample_rate_hz)).n_samples)
     for start in range(0, len(ordered), batch_size):
         group = ordered[start : start + batch_size]
@@ -105,6 +111,17 @@ def teacher_forced_specs(
         for row, utterance in enumerate(group):
             yield utterance, spoken.spec[row, : int(spoken.n_frames[row])].T.cpu().clone()
         listener.progress("Produced specs", min(start + batch_size, len(ordered)), len(ordered))
+
+
+def _require_prepared(utterances: Sequence[Utterance], store: Store, sample_rate_hz: int) -> None:
+    missing = [u for u in utterances if not store.audio_path(u, sample_rate_hz).is_file()]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(utterances)} utterances are not prepared in {store.root}",
+            expected=f"{store.audio_path(missing[0], sample_rate_hz).name} and the like",
+            found=f"nothing for {', '.join(u.basename for u in missing[:3])}",
+            do=f"run 'retimbre preprocess', or take the list of what is prepared: {store.filelist_path()}",
+        )
 
 
 def write_produced_specs(

@@ -1,7 +1,7 @@
 """YAML -> Recipe, with `-c key=value` on top; a wrong word ends in one sentence that names it."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +25,25 @@ def read_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
         raise RecipeError(f"{path}{line} is not readable as YAML: {' '.join(str(error).split())}") from error
     if not isinstance(raw, dict):
         raise RecipeError(f"{path} is not a recipe", expected="a mapping of keys", found=type(raw).__name__)
-    for override in overrides:
-        _apply(raw, override)
-    return parse_recipe(raw, source=str(path), text=text).resolved_against(path.parent.resolve())
+    overridden = [_apply(raw, override) for override in overrides]
+    recipe = parse_recipe(raw, source=str(path), text=text, overridden=overridden)
+    return recipe.resolved_against(path.parent.resolve())
 
 
-def parse_recipe(raw: Mapping[str, Any], *, source: str, text: str = "") -> Recipe:
-    """Plain values -> Recipe, or one sentence about the first thing that is wrong."""
+def parse_recipe(
+    raw: Mapping[str, Any], *, source: str, text: str = "", overridden: Sequence[str] = ()
+) -> Recipe:
+    """Plain values -> Recipe, or one sentence about the first thing that is wrong.
+
+    Args:
+        source: Where the values come from, for messages.
+        text: The file, for line numbers.
+        overridden: Keys, as `a.b.c`, whose values come from the command line.
+    """
     try:
         return Recipe.model_validate(raw)
     except ValidationError as error:
-        raise _sentence(error, source, text) from error
+        raise _sentence(error, source, text, overridden) from error
 
 
 def write_recipe(recipe: Recipe) -> str:
@@ -43,29 +51,35 @@ def write_recipe(recipe: Recipe) -> str:
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def _apply(raw: dict[str, Any], override: str) -> None:
-    """Put one `a.b.c=value` into the raw mapping."""
+def _apply(raw: dict[str, Any], override: str) -> str:
+    """Put one `a.b.c=value` into the raw mapping; which key it was."""
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise RecipeError(f"'-c {override}' is not of the form key=value", do="write -c training.steps=2000")
     *parents, last = key.strip().split(".")
     place = raw
     for name in parents:
-        place = place.setdefault(name, {})
+        if place.get(name) is None:  # not there, or a heading with nothing under it
+            place[name] = {}
+        place = place[name]
         if not isinstance(place, dict):
             raise RecipeError(f"'-c {override}': '{name}' holds a value, not a section")
     try:
         place[last] = yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise RecipeError(f"'-c {override}': the value is not readable as YAML") from error
+    return key.strip()
 
 
-def _sentence(error: ValidationError, source: str, text: str) -> RecipeError:
-    first = error.errors()[0]
+def _sentence(error: ValidationError, source: str, text: str, overridden: Sequence[str]) -> RecipeError:
+    # A misspelt word is often also a missing one: the word that stands there tells more.
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     names = [str(part) for part in first["loc"]]
     key = ".".join(names)
     line = _line_of(names, text)
     where = f"{source}{f', line {line}' if line else ''}"
+    if any(f"{key}.".startswith(f"{given}.") for given in overridden):
+        where = f"'-c {key}'"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(names[-1], _known_words(names[:-1]), n=1, cutoff=0.5)

@@ -157,7 +157,7 @@ class Recipe(Section):
     """One training run of one stage."""
 
     stage: Stage = Field(description="Which stage is trained.")
-    name: str = Field("run", pattern=r"^[\w.-]+$", description="Name of the run folder.")
+    name: str = Field("run", pattern=r"^[\w-][\w.-]*$", description="Name of the run folder.")
     runs: FilePath = Field(Path("runs"), description="Where run folders are made.")
     base: FilePath | None = Field(None, description="Checkpoint to start from; none: from scratch.")
     contact: str = Field("", description="Who answers for the voice; travels with the checkpoint.")

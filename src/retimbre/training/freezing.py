@@ -22,4 +22,13 @@ def freeze(module: nn.Module, prefixes: Iterable[str], *, key: str = "training.f
         if any(name.startswith(prefix) for prefix in prefixes):
             parameter.requires_grad_(False)
             stopped += 1
+    for part in module.modules():
+        own = list(part.parameters(recurse=False))
+        if isinstance(part, nn.BatchNorm1d) and own and not any(p.requires_grad for p in own):
+            part.register_forward_pre_hook(_as_in_inference)
     return stopped
+
+
+def _as_in_inference(norm: nn.Module, arguments: tuple[object, ...]) -> None:
+    """The running mean and variance of a frozen norm must not move either, and are what it works with."""
+    norm.training = False

@@ -3,47 +3,53 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
+from retimbre.checkpoint.write import write_text
 from retimbre.errors import MissingExtra
 from retimbre.training.objective import Verdict
+from retimbre.training.state import disk_errors_told
 
 
 class Journal:
     """The measurements of a run, one JSON line per logged step, and the same in TensorBoard."""
 
-    def __init__(self, run: Path, *, from_step: int = 0) -> None:
+    def __init__(self, run: Path, *, from_step: int = -1) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise MissingExtra("Writing TensorBoard events", extra="train") from error
-        self.path = run / "metrics.jsonl"
+        self.run, self.path = run, run / "metrics.jsonl"
         _forget_after(self.path, from_step)
         self._events = SummaryWriter(str(run / "events"), purge_step=from_step + 1)
 
     def write(self, step: int, values: Mapping[str, float], *, kind: str) -> None:
         """One line: `kind` is "training" or "validation"."""
         line = {"step": step, "kind": kind} | {name: round(value, 6) for name, value in values.items()}
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        for name, value in values.items():
-            self._events.add_scalar(f"{kind}/{name}", value, step)
+        with disk_errors_told(self.run, f"the measures of step {step}"):
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+            for name, value in values.items():
+                self._events.add_scalar(f"{kind}/{name}", value, step)
 
     def show(self, step: int, verdict: Verdict) -> None:
         """Sounds and pictures of held-out utterances."""
-        for name, (samples, sample_rate_hz) in verdict.sounds.items():
-            self._events.add_audio(name, samples.clamp(-1, 1).unsqueeze(0), step, sample_rate=sample_rate_hz)
-        for name, spec in verdict.pictures.items():
-            self._events.add_image(name, _grey(spec), step, dataformats="HW")
-        self._events.flush()
+        with disk_errors_told(self.run, f"the pictures of step {step}"):
+            for name, (samples, rate_hz) in verdict.sounds.items():
+                self._events.add_audio(name, samples.clamp(-1, 1).unsqueeze(0), step, sample_rate=rate_hz)
+            for name, spec in verdict.pictures.items():
+                self._events.add_image(name, _grey(spec), step, dataformats="HW")
+            self._events.flush()
 
     def close(self) -> None:
         """Write out what is still in memory."""
-        self._events.close()
+        with disk_errors_told(self.run, "the last of the TensorBoard events"):
+            self._events.close()
 
 
-def read_journal(run: Path, *, kind: str) -> list[dict[str, float]]:
+def read_journal(run: Path, *, kind: str) -> list[dict[str, Any]]:
     """The lines of one kind, oldest first."""
     path = run / "metrics.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
@@ -59,9 +65,9 @@ def _forget_after(path: Path, step: int) -> None:
         try:
             if json.loads(line)["step"] <= step:
                 kept.append(line)
-        except ValueError:
+        except (ValueError, TypeError, KeyError):
             continue  # the line that was being written when the run was stopped: after the checkpoint
-    path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+    write_text(path, "".join(line + "\n" for line in kept))
 
 
 def _grey(spec: Tensor) -> Tensor:

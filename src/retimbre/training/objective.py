@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -38,6 +38,7 @@ class Verdict:
     sounds: Mapping[str, tuple[Tensor, int]] = field(default_factory=dict)  # samples, samples per second
 
 
+@runtime_checkable
 class Objective(Protocol):
     """What a family adds to the loop: its losses by name, its parameter groups, nothing else."""
 

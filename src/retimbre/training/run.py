@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from math import isnan
 from pathlib import Path
 from statistics import median
 from types import FrameType
@@ -22,7 +23,7 @@ import torch
 from torch.optim import AdamW, Optimizer
 
 from retimbre.checkpoint.write import write_json, write_text
-from retimbre.errors import RunError
+from retimbre.errors import RecipeError, RunError
 from retimbre.jobs.listener import Listener, Silent
 from retimbre.recipe.read import write_recipe
 from retimbre.recipe.recipe import Recipe, Training
@@ -36,9 +37,11 @@ from retimbre.training.state import (
     RunState,
     checkpoint_bytes,
     complete_checkpoints,
+    disk_errors_told,
     require_room,
     restore_state,
     save_state,
+    sweep,
 )
 
 if TYPE_CHECKING:
@@ -82,7 +85,7 @@ def run_folder(recipe: Recipe) -> Path:
 def require_unused(recipe: Recipe) -> None:
     """No run writes into another run's folder."""
     folder = run_folder(recipe)
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and any(not path.name.endswith(".part") for path in folder.iterdir()):
         raise RunError(
             f"there is a run in {folder} already",
             do=f"go on with it by --resume, or name a new one: -c name={recipe.name}-2",
@@ -94,9 +97,10 @@ def start(recipe: Recipe, job: Job, *, listener: Listener | None = None, device:
     require_unused(recipe)
     folder, settings = run_folder(recipe), recipe.training
     folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
     fabric, state = _prepare(job, settings, device)
     require_room(folder, (settings.keep_checkpoints + 2) * checkpoint_bytes(state))
-    write_text(folder / "recipe.yaml", write_recipe(recipe))
+    write_text(folder / "recipe.yaml", write_recipe(recipe.resolved_against(Path.cwd())))
     write_json(folder / "lineage.json", dict(job.description.lineage))
     journal = Journal(folder)
     return _go(_Live(folder, job, settings, fabric, state, journal, listener or Silent(), Progress()))
@@ -106,12 +110,16 @@ def resume(recipe: Recipe, job: Job, *, listener: Listener | None = None, device
     """The same run, from its newest whole checkpoint; from its start if it never came to one."""
     folder, settings, listener = run_folder(recipe), recipe.training, listener or Silent()
     stored_recipe(folder)
+    sweep(folder)
+    if not (folder / "lineage.json").exists():  # it was killed in its first moments
+        write_json(folder / "lineage.json", dict(job.description.lineage))
     fabric, state = _prepare(job, settings, device)
-    progress, notes = restore_state(folder, state) if complete_checkpoints(folder) else (Progress(), [])
+    has_checkpoint = bool(complete_checkpoints(folder))
+    progress, notes = restore_state(folder, state) if has_checkpoint else (Progress(), [])
     for note in notes:
         listener.say("Checkpoint", note)
     listener.say("Resumed", f"at step {progress.step:,} of {settings.steps:,}")
-    journal = Journal(folder, from_step=progress.step)
+    journal = Journal(folder, from_step=progress.step if has_checkpoint else -1)
     return _go(_Live(folder, job, settings, fabric, state, journal, listener, progress))
 
 
@@ -147,6 +155,10 @@ def _ready(fabric: "Fabric", job: Job, settings: Training) -> dict[str, Optimize
 def _optimiser(turn: Turn, settings: Training) -> Optimizer:
     o = settings.optimiser
     moving = [p for p in turn.module.parameters() if p.requires_grad]
+    if not moving:
+        raise RecipeError(
+            f"training.frozen leaves nothing of the {turn.name} to learn", do="freeze less of it"
+        )
     return AdamW(
         moving, lr=o.learning_rate, betas=o.betas, eps=o.eps, weight_decay=o.weight_decay, fused=True
     )
@@ -175,8 +187,10 @@ def _go(live: _Live) -> Finished:
             after_step=lambda progress, logged: _after_step(live, progress, logged),
             is_stopping=lambda: live.stop_asked,
         )
+        was_interrupted = live.progress.step < live.settings.steps
+        if was_interrupted:
+            save_state(live.run, live.state, live.progress, keep=live.settings.keep_checkpoints)
     live.journal.close()
-    was_interrupted = live.progress.step < live.settings.steps
     if was_interrupted:
         live.listener.say(
             "Stopped", f"at step {live.progress.step:,}; everything is saved, go on with --resume"
@@ -192,7 +206,7 @@ def _after_step(live: _Live, progress: Progress, logged: Mapping[str, float]) ->
         live.journal.write(step, logged, kind="training")
     if step % settings.validate_every_steps == 0 or is_last:
         _validate(live)
-    if step % settings.checkpoint_every_steps == 0 or is_last or live.stop_asked:
+    if step % settings.checkpoint_every_steps == 0 or is_last:
         save_state(live.run, live.state, live.progress, keep=settings.keep_checkpoints)
     live.listener.progress("Training", step, settings.steps, _note(live, logged))
     return live.progress
@@ -214,9 +228,10 @@ def _validate(live: _Live) -> None:
     step, best = live.progress.step, live.progress.best_score
     live.journal.write(step, {"score": verdict.score, **verdict.measures}, kind="validation")
     live.journal.show(step, verdict)
-    if best is None or verdict.score < best:
+    if best is None or isnan(best) or verdict.score < best:
         live.progress = replace(live.progress, best_score=verdict.score, best_step=step)
-        live.job.keep(live.run / "model.safetensors", step)
+        with disk_errors_told(live.run, f"the weights of step {step}, the best so far,"):
+            live.job.keep(live.run / "model.safetensors", step)
 
 
 @contextmanager

@@ -14,7 +14,8 @@ neither has a state of its own.
 import errno
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from torch.optim import Optimizer
 from retimbre.checkpoint.digest import sha256_of
 from retimbre.checkpoint.fill import load_weights
 from retimbre.checkpoint.write import force_to_disk, write_text
-from retimbre.errors import NoRoom, RunError
+from retimbre.errors import CheckpointError, NoRoom, RunError
 from retimbre.training.objective import Progress
 
 FILES = ("model.safetensors", "state.safetensors", "state.json")
@@ -45,30 +46,48 @@ class RunState:
 def save_state(run: Path, state: RunState, progress: Progress, *, keep: int) -> Path:
     """Write a complete checkpoint into a temporary folder, rename it, then let `latest` name it."""
     final = run / "checkpoints" / f"step-{progress.step:06d}"
-    if final.exists() and _damage(final) is None:
-        return final  # a run that was stopped and went on comes to the same step with the same weights
-    temporary = final.with_name(f".{final.name}.part")
+    with disk_errors_told(run, f"the checkpoint of step {progress.step}"):
+        # A run that was stopped and went on comes to the same step with the same weights.
+        if not final.exists() or _damage(final):
+            _write_whole(final, state, progress)
+        write_text(run / "latest", final.name + "\n")
+    for old in [f for f in complete_checkpoints(run) if _step_of(f) <= progress.step][:-keep]:
+        shutil.rmtree(old)
+    return final
+
+
+@contextmanager
+def disk_errors_told(run: Path, what: str) -> Iterator[None]:
+    """Let a disk that is full, or that refuses to be written, end in one line about `what`."""
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
+        yield
+    except (OSError, SafetensorError, CheckpointError) as error:
+        if not _is_full(error):
+            raise RunError(f"{what} cannot be written: {error}") from error
+        raise NoRoom(
+            f"the disk is full: {what} could not be written",
+            found=f"{shutil.disk_usage(run).free / 1e6:,.0f} MB free in {run}",
+            do="free some space and go on with --resume; earlier checkpoints are whole",
+        ) from error
+
+
+def _is_full(error: BaseException) -> bool:
+    numbers = {getattr(e, "errno", None) for e in (error, error.__cause__)}
+    return bool(numbers & {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}) or "No space" in str(error)
+
+
+def _write_whole(final: Path, state: RunState, progress: Progress) -> None:
+    temporary = final.with_name(f".{final.name}.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
         temporary.mkdir(parents=True)
         _write_files(temporary, state, progress)
         shutil.rmtree(final, ignore_errors=True)  # damaged, or not there
         temporary.replace(final)
-        write_text(run / "latest", final.name + "\n")
-    except (OSError, SafetensorError) as error:
+        force_to_disk(final.parent)
+    except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space" in str(
-            error
-        ):
-            raise NoRoom(
-                f"the disk is full: the checkpoint of step {progress.step} was not written",
-                found=f"{shutil.disk_usage(run).free / 1e6:,.0f} MB free in {run}",
-                do="free some space and go on with --resume; earlier checkpoints are whole",
-            ) from error
-        raise RunError(f"the checkpoint of step {progress.step} cannot be written: {error}") from error
-    for old in complete_checkpoints(run)[:-keep]:
-        shutil.rmtree(old)
-    return final
+        raise
 
 
 def restore_state(run: Path, state: RunState) -> tuple[Progress, list[str]]:
@@ -79,14 +98,33 @@ def restore_state(run: Path, state: RunState) -> tuple[Progress, list[str]]:
         if damage:
             notes.append(f"{folder.name} is damaged ({damage}): the one before it is used")
             continue
-        return _read_files(folder, state), notes
-    raise RunError(f"there is no whole checkpoint in {run}/checkpoints", do="start the run without --resume")
+        progress = _read_files(folder, state)
+        write_text(run / "latest", folder.name + "\n")
+        return progress, notes
+    raise RunError(
+        f"there is no whole checkpoint in {run}/checkpoints",
+        found="; ".join(note.partition(":")[0] for note in notes) or None,
+        do="start a new run (-c name=…)",
+    )
 
 
 def complete_checkpoints(run: Path) -> list[Path]:
     """Checkpoint folders that were finished, oldest first."""
     folders = (run / "checkpoints").glob("step-*")
-    return sorted((f for f in folders if (f / "manifest.json").is_file()), key=lambda f: int(f.name[5:]))
+    return sorted((f for f in folders if (f / "manifest.json").is_file()), key=_step_of)
+
+
+def sweep(run: Path) -> None:
+    """Remove the beginnings of files that a killed process has left behind."""
+    for part in [*run.glob(".*.part"), *(run / "checkpoints").glob(".*.part")]:
+        if part.is_dir():
+            shutil.rmtree(part)
+        else:
+            part.unlink()
+
+
+def _step_of(folder: Path) -> int:
+    return int(folder.name.removeprefix("step-"))
 
 
 def checkpoint_bytes(state: RunState) -> int:

@@ -1,5 +1,9 @@
 """Recipe -> training run of its stage: new, continued, or only tried."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import torch
 
 from retimbre.errors import CheckpointError, RunError
@@ -7,7 +11,7 @@ from retimbre.jobs.listener import Listener, Silent
 from retimbre.models.description import Description
 from retimbre.models.load import Loaded, load_model
 from retimbre.recipe.read import read_recipe
-from retimbre.recipe.recipe import Recipe
+from retimbre.recipe.recipe import Optimiser, Recipe
 from retimbre.training.build import spec_to_wav_from, text_to_spec_from
 from retimbre.training.job import Job
 from retimbre.training.material import Material, prepare_material, require_same_lengths
@@ -20,6 +24,9 @@ from retimbre.training.run import (
     start,
     stored_recipe,
 )
+
+FREE_ON_RESUME = ("steps", "n_workers", "checkpoint_every_steps", "keep_checkpoints", "log_every_steps")
+KEPT_WITH_WEIGHTS = ("betas", "eps", "weight_decay")  # part of the optimiser's state in a checkpoint
 
 
 def train_stage(recipe: Recipe, *, listener: Listener | None = None, device: str = "auto") -> Finished:
@@ -34,7 +41,7 @@ def continue_training(recipe: Recipe, *, listener: Listener | None = None, devic
     """The rest of the run that this recipe started; only its length and learning rate may have changed."""
     listener = listener or Silent()
     stored = read_recipe(stored_recipe(run_folder(recipe)))
-    _require_same_run(stored, recipe)
+    _require_same_run(stored, recipe.resolved_against(Path.cwd()))
     return resume(recipe, stage_job(recipe, listener=listener), listener=listener, device=device)
 
 
@@ -94,24 +101,23 @@ def describe(description: Description, loaded: Loaded) -> str:
 
 
 def _require_same_run(stored: Recipe, asked: Recipe) -> None:
-    free = {
-        "steps",
-        "optimiser",
-        "n_workers",
-        "checkpoint_every_steps",
-        "keep_checkpoints",
-        "log_every_steps",
-    }
-    ours, theirs = stored.model_dump(mode="json"), asked.model_dump(mode="json")
-    changed = [name for name in ours if name != "training" and ours[name] != theirs[name]]
-    changed += [
-        f"training.{name}"
-        for name, value in ours["training"].items()
-        if name not in free and value != theirs["training"][name]
-    ]
+    free = {f"training.{name}" for name in FREE_ON_RESUME}
+    free |= {f"training.optimiser.{name}" for name in Optimiser.model_fields if name not in KEPT_WITH_WEIGHTS}
+    ours, theirs = _by_key(stored.model_dump(mode="json")), _by_key(asked.model_dump(mode="json"))
+    keys = dict.fromkeys([*ours, *theirs])
+    changed = [key for key in keys if key not in free and ours.get(key) != theirs.get(key)]
     if changed:
         raise RunError(
             f"the recipe is not the one that the run in {run_folder(asked)} was started with",
             found=f"another {', '.join(changed)}",
             do="--resume continues a run and nothing else: name a new run (-c name=…) for other settings",
         )
+
+
+def _by_key(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested sections as one mapping with dotted keys."""
+    flat: dict[str, Any] = {}
+    for name, value in section.items():
+        key = prefix + name
+        flat |= _by_key(value, key + ".") if isinstance(value, dict) and value else {key: value}
+    return flat
