@@ -39,7 +39,7 @@ starter: $(VENV)/installed-dev
 	@$(VENV)/bin/python benchmarks/make_starter.py
 
 docs: $(VENV)/installed-dev
-	@$(RUN) pytest tests/test_project.py
+	@$(RUN) pytest tests/test_project.py tests/test_docs.py tests/test_docs_words.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist

@@ -61,11 +61,13 @@ def read(path: Path) -> Contents:
 def read_tensor(path: Path) -> Tensor:
     """The one tensor of a file that holds nothing else, such as a predicted spectrogram."""
     tensors = read(path).tensors
-    if list(tensors) != ["."]:
+    if len(tensors) != 1:
         raise CheckpointError(
             f"{path} is no single tensor", expected="one tensor", found=f"{len(tensors)} named ones"
         )
-    return tensors["."].clone()  # a mapped file stays open, and a data set has thousands of them
+    return next(
+        iter(tensors.values())
+    ).clone()  # a mapped file stays open, and a data set has thousands of them
 
 
 def _read(path: Path) -> Contents:

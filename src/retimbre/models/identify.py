@@ -48,6 +48,9 @@ class Report:
     problem: str | None = None
     names: tuple[str, ...] = field(default=(), repr=False)
 
+    def __str__(self) -> str:
+        return self.to_text()
+
     def to_text(self) -> str:
         """A few aligned lines for people."""
         rows = [*self._model_rows(), *self._file_rows()]

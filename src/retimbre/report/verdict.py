@@ -135,7 +135,7 @@ def _disagreements(result: Outcome, others: Sequence[tuple[Measure, Interval]]) 
         found = [
             f"{measure.name} ({difference(interval.mean, measure)})"
             for measure, interval in others
-            if outcome(measure, interval) is wanted
+            if outcome(measure, interval) is wanted and round(interval.mean, measure.n_decimals)
         ]
         if found:
             start = "Clearly" if result is wanted else "But clearly"

@@ -38,6 +38,7 @@ from retimbre.training.state import (
     checkpoint_bytes,
     complete_checkpoints,
     disk_errors_told,
+    forget_older,
     require_room,
     restore_state,
     save_state,
@@ -116,6 +117,7 @@ def resume(recipe: Recipe, job: Job, *, listener: Listener | None = None, device
     fabric, state = _prepare(job, settings, device)
     has_checkpoint = bool(complete_checkpoints(folder))
     progress, notes = restore_state(folder, state) if has_checkpoint else (Progress(), [])
+    forget_older(folder, progress.step, keep=settings.keep_checkpoints)
     for note in notes:
         listener.say("Checkpoint", note)
     listener.say("Resumed", f"at step {progress.step:,} of {settings.steps:,}")

@@ -51,8 +51,7 @@ def save_state(run: Path, state: RunState, progress: Progress, *, keep: int) -> 
         if not final.exists() or _damage(final):
             _write_whole(final, state, progress)
         write_text(run / "latest", final.name + "\n")
-    for old in [f for f in complete_checkpoints(run) if _step_of(f) <= progress.step][:-keep]:
-        shutil.rmtree(old)
+    forget_older(run, progress.step, keep=keep)
     return final
 
 
@@ -112,6 +111,15 @@ def complete_checkpoints(run: Path) -> list[Path]:
     """Checkpoint folders that were finished, oldest first."""
     folders = (run / "checkpoints").glob("step-*")
     return sorted((f for f in folders if (f / "manifest.json").is_file()), key=_step_of)
+
+
+def forget_older(run: Path, step: int, *, keep: int) -> None:
+    """Remove all checkpoints up to `step` but the newest `keep`."""
+    for old in [f for f in complete_checkpoints(run) if _step_of(f) <= step][:-keep]:
+        leaving = old.with_name(f".{old.name}.part")  # so that half of it is never taken for a checkpoint
+        shutil.rmtree(leaving, ignore_errors=True)
+        old.replace(leaving)
+        shutil.rmtree(leaving)
 
 
 def sweep(run: Path) -> None:

@@ -103,7 +103,7 @@ def describe(description: Description, loaded: Loaded) -> str:
 def _require_same_run(stored: Recipe, asked: Recipe) -> None:
     free = {f"training.{name}" for name in FREE_ON_RESUME}
     free |= {f"training.optimiser.{name}" for name in Optimiser.model_fields if name not in KEPT_WITH_WEIGHTS}
-    ours, theirs = _by_key(stored.model_dump(mode="json")), _by_key(asked.model_dump(mode="json"))
+    ours, theirs = (_by_key(_unplaced(recipe).model_dump(mode="json")) for recipe in (stored, asked))
     keys = dict.fromkeys([*ours, *theirs])
     changed = [key for key in keys if key not in free and ours.get(key) != theirs.get(key)]
     if changed:
@@ -112,6 +112,15 @@ def _require_same_run(stored: Recipe, asked: Recipe) -> None:
             found=f"another {', '.join(changed)}",
             do="--resume continues a run and nothing else: name a new run (-c name=…) for other settings",
         )
+
+
+def _unplaced(recipe: Recipe) -> Recipe:
+    """The recipe with the names of its files but not their folders: a project may have been moved."""
+    data = recipe.data
+    names = {name: Path(getattr(data, name).name) for name in ("recordings", "filelist", "preprocessed")}
+    base = Path(recipe.base.name) if recipe.base else None
+    updated = {"data": data.model_copy(update=names), "runs": Path(recipe.runs.name), "base": base}
+    return recipe.model_copy(update=updated)
 
 
 def _by_key(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
