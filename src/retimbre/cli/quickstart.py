@@ -40,4 +40,6 @@ def quickstart(
         ),
         listener=Console(),
     )
+    if done.was_interrupted:
+        raise typer.Exit(130)
     typer.echo(done.report)

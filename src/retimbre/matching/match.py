@@ -29,11 +29,13 @@ from retimbre.training.run import (
     run_folder,
     seconds_per_step,
     start,
+    stored_recipe,
 )
 from retimbre.training.train import describe
 
 CONTROL = "control"
 MATCHED_TO = "matched_to"  # in lineage.json: SHA-256 of the text-to-spec checkpoint
+PLACES = {"recordings", "filelist", "preprocessed"}  # of a project, which may have been moved
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,9 +166,10 @@ def _train(request: MatchRequest, recipe: Recipe, material: Material, listener: 
     """One vocoder, or the rest of it; both trainings of a match begin with the same seed."""
     base = load_model(recipe.base or "")
     torch.manual_seed(recipe.training.seed)
-    stored = run_folder(recipe) / "recipe.yaml"
-    is_begun = request.is_resumed and stored.is_file()
-    recipe = read_recipe(stored) if is_begun else recipe
+    is_begun = request.is_resumed and (run_folder(recipe) / "recipe.yaml").is_file()
+    if is_begun:
+        stored = read_recipe(stored_recipe(run_folder(recipe)))
+        recipe = recipe.model_copy(update={"training": stored.training})
     job = spec_to_wav_from(recipe, material, base, listener)
     lineage = {**job.description.lineage, MATCHED_TO: sha256_of(request.spec_model)}
     job = replace(job, description=replace(job.description, lineage=lineage))
@@ -175,16 +178,23 @@ def _train(request: MatchRequest, recipe: Recipe, material: Material, listener: 
 
 
 def _require_same_match(request: MatchRequest) -> None:
-    """A resumed match goes on with the same data and models, or its training pairs would change."""
+    """A resumed match goes on with the same files and split, or its training pairs would change."""
     folder, asked = run_folder(request.recipe), request.recipe
-    changed = []
-    if (folder / "recipe.yaml").is_file():
-        begun = read_recipe(folder / "recipe.yaml")
-        changed += [name for name in ("data", "base") if getattr(begun, name) != getattr(asked, name)]
-    if (folder / "lineage.json").is_file():
-        lineage = json.loads((folder / "lineage.json").read_text(encoding="utf-8"))
-        given = sha256_of(request.spec_model)
-        changed += ["--spec-model"] if lineage.get(MATCHED_TO, given) != given else []
+    if not (folder / "lineage.json").is_file():
+        return  # it never came to training
+    lineage = json.loads((folder / "lineage.json").read_text(encoding="utf-8"))
+    files = (
+        ("vocoder", lineage["base"]["sha256"], asked.base),
+        ("list of recordings", lineage["data"]["sha256"], asked.data.filelist),
+        ("text-to-spec model", lineage[MATCHED_TO], request.spec_model),
+    )
+    changed = [name for name, sha256, path in files if path and path.is_file() and sha256_of(path) != sha256]
+    begun = read_recipe(stored_recipe(folder)).data.model_dump(exclude=PLACES)
+    changed += [
+        f"data.{name}"
+        for name, value in asked.data.model_dump(exclude=PLACES).items()
+        if value != begun[name]
+    ]
     if changed:
         raise RunError(
             f"the match in {folder} was begun with something else",

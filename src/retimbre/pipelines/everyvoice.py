@@ -54,11 +54,6 @@ def speak_spec(
     with torch.inference_mode():
         spoken = model.speak(batch, Controls(duration=1.0 / pace))
     n_frames = int(spoken.n_frames[0])
-    if n_frames == 0:
-        raise TextError(
-            f"the model gives no symbol of '{text[:60]}' any time",
-            do="train it for longer, or take another one",
-        )
     return SpokenText(spoken.spec[0, :n_frames].T.cpu(), spoken.durations[0].cpu())
 
 

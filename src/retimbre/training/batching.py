@@ -14,7 +14,7 @@ class Key(NamedTuple):
     """Which item, and the pass it is drawn in: together they seed whatever is random about it."""
 
     item: int
-    epoch: int
+    draw: int
 
 
 class BatchOrder(Sampler[list[Key]]):
@@ -39,21 +39,27 @@ class BatchOrder(Sampler[list[Key]]):
         """The pass that batch number `position` belongs to."""
         return position // self.batches_per_epoch
 
-    def _pool(self, epoch: int) -> np.ndarray:
+    @property
+    def _passes(self) -> int:
+        """How often all items are drawn to fill at least one batch."""
+        return max(1, -(-self.batch_size // len(self.lengths)))
+
+    def _pool(self, epoch: int) -> list[Key]:
         random = np.random.default_rng((self.seed, epoch))
-        passes = max(1, -(-self.batch_size // len(self.lengths)))
-        return np.concatenate([random.permutation(len(self.lengths)) for _ in range(passes)])
+        draws = range(epoch * self._passes, (epoch + 1) * self._passes)
+        return [Key(int(item), draw) for draw in draws for item in random.permutation(len(self.lengths))]
 
     def batches(self, epoch: int) -> list[list[Key]]:
         """All batches of one pass."""
         pool = self._pool(epoch)
         span = self.batch_size * self.window
         for start in range(0, len(pool), span):
-            part = pool[start : start + span]
-            pool[start : start + span] = part[np.argsort(self.lengths[part], kind="stable")]
+            pool[start : start + span] = sorted(
+                pool[start : start + span], key=lambda key: self.lengths[key.item]
+            )
         starts = np.arange(0, len(pool), self.batch_size)
         order = np.random.default_rng((self.seed, epoch, 1)).permutation(starts)
-        return [[Key(int(i), epoch) for i in pool[start : start + self.batch_size]] for start in order]
+        return [pool[start : start + self.batch_size] for start in order]
 
     def __iter__(self) -> Iterator[list[Key]]:
         epoch, skip = divmod(self.position, self.batches_per_epoch)
@@ -64,7 +70,7 @@ class BatchOrder(Sampler[list[Key]]):
 
 def item_random(seed: int, key: Key) -> np.random.Generator:
     """The random numbers of one item in one pass, whichever process draws them."""
-    return np.random.default_rng((seed, key.epoch, key.item, 2))
+    return np.random.default_rng((seed, key.draw, key.item, 2))
 
 
 def batch_loader(

@@ -12,7 +12,6 @@ class Progress:
     """Where a run is. `step` counts optimiser updates, which is also the number of batches drawn."""
 
     step: int = 0
-    epoch: int = 0
     best_score: float | None = None
     best_step: int | None = None
     seconds: float = 0.0

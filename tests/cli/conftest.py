@@ -1,0 +1,258 @@
+"""A tiny project: recordings, checkpoints of both stages, recipes; and the command line, in this process."""
+
+import contextlib
+import hashlib
+import io
+import math
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+
+from retimbre.audio.mel import MelSpec, mel_librosa
+from retimbre.cli.main import run
+from retimbre.data.stats import Stat, Stats
+from retimbre.models.description import Description, sizes_of
+from retimbre.models.fastspeech2.config import ConformerSizes, FastSpeech2Config, PredictorSizes
+from retimbre.models.fastspeech2.model import FastSpeech2
+from retimbre.models.hifigan.config import DiscriminatorConfig, GeneratorConfig
+from retimbre.models.hifigan.discriminators import Discriminators
+from retimbre.models.hifigan.model import Generator
+from retimbre.models.load import save_model
+from retimbre.text.symbols import everyvoice_symbols
+
+RATE_HZ = 22050
+TEXTS = ("one two.", "three", "four five", "six", "seven, eight", "nine ten", "eleven", "twelve!")
+KNOWN_LETTERS = "abcdefghijklmnoprstuvwxyz"  # no q
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The one line that says what went wrong; nothing follows it, and there is no traceback."""
+        assert self.code == 1, (self.code, self.err)
+        assert "Traceback" not in self.err, self.err
+        lines = [line for line in self.err.splitlines() if line.startswith("error: ")]
+        assert len(lines) == 1, self.err
+        assert self.err.endswith(f"{lines[0]}\n"), self.err
+        return lines[0]
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder with everything that the commands need; its methods break parts of it."""
+
+    root: Path
+
+    recordings = property(lambda self: self.root / "recordings")
+    filelist = property(lambda self: self.root / "metadata.csv")
+    preprocessed = property(lambda self: self.root / "preprocessed")
+    runs = property(lambda self: self.root / "runs")
+    text_to_spec = property(lambda self: self.root / "text-to-spec.safetensors")
+    vocoder = property(lambda self: self.root / "vocoder.safetensors")
+    exported = property(lambda self: self.root / "exported.safetensors")
+    tuning = property(lambda self: self.root / "text-to-spec.yaml")
+    matching = property(lambda self: self.root / "spec-to-wav.yaml")
+
+    def say(self, *texts: str) -> None:
+        """Rewrite the list: the utterances u0, u1, … say these texts."""
+        lines = [f"u{number}|{text}|{text}\n" for number, text in enumerate(texts)]
+        self.filelist.write_text("".join(lines), encoding="utf-8")
+
+    def record(self, name: str, wave: np.ndarray, rate_hz: int = RATE_HZ, subtype: str | None = None) -> None:
+        """Replace a recording."""
+        soundfile.write(self.recordings / f"{name}.wav", wave, rate_hz, subtype=subtype)
+
+    def changed(self, recipe: Path, **changes: Any) -> Path:
+        """The recipe with other values: `training__steps=3` is `training: {steps: 3}`."""
+        values = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+        for key, value in changes.items():
+            *parents, last = key.split("__")
+            place = values
+            for name in parents:
+                place = place.setdefault(name, {})
+            place[last] = value
+        recipe.write_text(yaml.safe_dump(values), encoding="utf-8")
+        return recipe
+
+    def vocoder_of(self, mel: MelSpec) -> Path:
+        """A vocoder of another spectrogram."""
+        path = self.root / "other.safetensors"
+        save_vocoder(path, mel=mel)
+        return path
+
+    def files(self, *, but: tuple[str, ...] = ()) -> dict[str, str]:
+        """SHA-256 of every file by its path in the project, except for paths that begin with one of `but`."""
+        paths = {str(path.relative_to(self.root)): path for path in self.root.rglob("*") if path.is_file()}
+        return {
+            name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for name, path in sorted(paths.items())
+            if not name.startswith(but or ("/",))
+        }
+
+
+def call(*words: object) -> Ended:
+    """`retimbre WORDS`, in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    before, code = sys.argv, 0
+    sys.argv = ["retimbre", *map(str, words)]
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            run()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(bool(end.code))
+    finally:
+        sys.argv = before
+    return Ended(code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def finished_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The project, prepared; nothing may write into it."""
+    project = Project(tmp_path_factory.mktemp("tiny") / "project")
+    project.recordings.mkdir(parents=True)
+    for number in range(len(TEXTS)):
+        project.record(f"u{number}", voice(duration_s=0.7 + 0.05 * number, seed=number))
+    project.say(*TEXTS)
+    save_text_to_spec(project.text_to_spec)
+    save_vocoder(project.vocoder)
+    save_vocoder(project.exported, has_discriminators=False)
+    data = {"recordings": "recordings", "filelist": "metadata.csv", "held_out": ["u1", "u4"]}
+    data["trims_silence"] = False
+    training = {"steps": 3, "batch_size": 2, "checkpoint_every_steps": 2, "validate_every_steps": 2}
+    tuning = {"stage": "text-to-spec", "name": "tune", "base": project.text_to_spec.name}
+    matching = {"stage": "spec-to-wav", "name": "match", "base": project.vocoder.name}
+    matching["discriminators"] = {"width": 0.02, "periods": [2], "n_scales": 1}
+    project.tuning.write_text(yaml.safe_dump(tuning | {"data": data, "training": training}))
+    training = training | {"segment_frames": 16}
+    project.matching.write_text(yaml.safe_dump(matching | {"data": data, "training": training}))
+    ended = call("preprocess", "spec-to-wav", project.matching, "--cpus", 1)
+    assert ended.code == 0, ended.err
+    return project
+
+
+@pytest.fixture
+def project(finished_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A copy of the prepared project; the working directory is an empty folder beside it."""
+    copy = Project(tmp_path / "project")
+    shutil.copytree(finished_project.root, copy.root)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return copy
+
+
+@pytest.fixture(scope="session")
+def retimbre() -> Callable[..., Ended]:
+    """The command line: retimbre("train", …)."""
+    return call
+
+
+@pytest.fixture
+def speak() -> Callable[..., np.ndarray]:
+    """A generated voice: speak(duration_s=1.0, rate_hz=16000, seed=3)."""
+    return voice
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """A real file system of a few kilobytes: small_disk(300), or small_disk(300, is_read_only=True)."""
+    mounted: list[Path] = []
+
+    def mount(n_kilobytes: int, *, is_read_only: bool = False) -> Path:
+        if sys.platform != "linux" or os.geteuid() != 0:
+            pytest.skip("only root may mount a small file system")
+        place = tmp_path / "disk"
+        place.mkdir()
+        options = f"size={n_kilobytes}k{',ro' if is_read_only else ''}"
+        command = ["mount", "-t", "tmpfs", "-o", options, "none", str(place)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            pytest.skip(f"no small file system can be mounted here: {done.stderr.strip()}")
+        mounted.append(place)
+        return place
+
+    yield mount
+    for place in mounted:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def voice(*, duration_s: float = 0.8, rate_hz: int = RATE_HZ, seed: int = 0) -> np.ndarray:
+    """Something like a vowel: decaying harmonics, vibrato, a little noise."""
+    draw = np.random.default_rng(seed)
+    time_s = np.arange(int(duration_s * rate_hz)) / rate_hz
+    phase = 2 * math.pi * (120 + 10 * seed) * (time_s + 0.002 * np.sin(12 * time_s))
+    wave = sum(np.sin(n * phase + draw.uniform(0, 6)) / n for n in range(1, 20))
+    return 0.2 * wave / np.abs(wave).max() + 0.002 * draw.standard_normal(len(time_s))
+
+
+def save_text_to_spec(path: Path) -> None:
+    """A random fastspeech2 that speaks a few frames per symbol."""
+    torch.manual_seed(0)
+    layers = ConformerSizes(n_layers=1, dim=8, feedforward_dim=12, kernel=5)
+    predictor = PredictorSizes(n_layers=1, dim=6)
+    symbols = everyvoice_symbols(characters=tuple(KNOWN_LETTERS)).symbols
+    config = FastSpeech2Config(
+        n_symbols=len(symbols),
+        encoder=layers,
+        decoder=layers,
+        duration=predictor,
+        pitch=predictor,
+        energy=predictor,
+        n_pitch_bins=8,
+        n_energy_bins=8,
+        attention_dim=4,
+        postnet_dim=None,
+    )
+    model = FastSpeech2(config)
+    with torch.no_grad():
+        model.variance_adaptor.duration_predictor.linear.bias.fill_(1.6)
+    pitch = Stat(mean=150.0, std=30.0, min=80.0, max=300.0, n=8)
+    energy = Stat(mean=20.0, std=5.0, min=1.0, max=60.0, n=8)
+    description = Description(
+        family="fastspeech2",
+        sizes=sizes_of(config),
+        mel=mel_librosa(),
+        symbols=symbols,
+        stats=Stats(pitch=pitch, energy=energy),
+        step=7,
+    )
+    save_model(path, model, description)
+
+
+def save_vocoder(path: Path, *, mel: MelSpec | None = None, has_discriminators: bool = True) -> None:
+    """A random inverse-STFT hifigan."""
+    torch.manual_seed(1)
+    config = GeneratorConfig(
+        upsample_rates=(8, 8),
+        upsample_kernels=(16, 16),
+        initial_channels=8,
+        resblock_kernels=(3,),
+        resblock_dilations=((1, 3, 5),),
+        istft_n_fft_samples=16,
+    )
+    judges = Discriminators(DiscriminatorConfig(width=0.02, periods=(2,), n_scales=1))
+    description = Description(
+        family="hifigan",
+        sizes={**sizes_of(config), "periods": [2]},
+        mel=mel or mel_librosa(),
+        step=5,
+        is_exported=not has_discriminators,
+    )
+    save_model(path, Generator(config), description, judges.state_dict() if has_discriminators else None)

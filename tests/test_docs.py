@@ -1,0 +1,296 @@
+"""What the documentation tells to type, runs: every command, every piece of Python, every example."""
+
+import contextlib
+import io
+import math
+import re
+import runpy
+import shlex
+import shutil
+import sys
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from retimbre.audio.mel import mel_librosa
+from retimbre.cli.main import run
+from retimbre.data.stats import Stat, Stats
+from retimbre.matching import plan, quickstart
+from retimbre.models.description import Description, sizes_of
+from retimbre.models.fastspeech2.config import ConformerSizes, FastSpeech2Config, PredictorSizes
+from retimbre.models.fastspeech2.model import FastSpeech2
+from retimbre.models.hifigan.config import DiscriminatorConfig, GeneratorConfig
+from retimbre.models.hifigan.discriminators import Discriminators
+from retimbre.models.hifigan.model import Generator
+from retimbre.models.load import save_model
+from retimbre.starter import find
+from retimbre.text.normalise import TextRules
+from retimbre.text.symbols import everyvoice_symbols
+
+ROOT = Path(__file__).resolve().parents[1]
+README, GUIDE, PYTHON = ROOT / "README.md", ROOT / "docs" / "fine-tuning.md", ROOT / "docs" / "python.md"
+PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+WITH_COMMANDS = [page for page in PAGES if page != GUIDE]  # the guide itself is the fixture `guided`
+RATE_HZ = 22_050
+
+# Commands that no test runs, each with its reason.
+NOT_RUN = {
+    ". .venv/bin/activate": "belongs to the shell; the tests run in such an environment already",
+    "tensorboard --logdir runs": "a server of another project; that runs/*/events are written is tested",
+}
+
+
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Command:
+    """One line of a block of commands."""
+
+    page: str
+    line: str
+
+    @property
+    def words(self) -> list[str]:
+        return shlex.split(self.line)
+
+    @property
+    def run_name(self) -> str | None:
+        """The run that it makes, if it makes a new one."""
+        words = self.words
+        if words[1] not in ("train", "match") or {"--resume", "--dry-run"} & set(words):
+            return None
+        named = [word.removeprefix("name=") for word in words if word.startswith("name=")]
+        return named[-1] if named else "my-voice-matched" if "match-vocoder.yaml" in words else "my-voice"
+
+    @property
+    def shortened(self) -> list[str]:
+        """The same with a few steps, and trained even if tiny models have nothing to gain."""
+        words = self.words[1:]
+        is_longer = "--resume" in words and any(word.startswith("training.steps=") for word in words)
+        steps = 3 if is_longer else 2
+        short = [
+            "-c",
+            f"training.steps={steps}",
+            "-c",
+            "training.batch_size=2",
+            "-c",
+            "training.segment_frames=16",
+        ]
+        return {
+            "train": [*words, *short],
+            "match": [*words, *short, "--anyway"],
+            "quickstart": [*words, "--minutes", "0.5"],
+        }.get(words[0], words)
+
+
+def blocks(page: Path, *kinds: str) -> list[str]:
+    found = re.findall(r"^( *)```(\w*)\n(.*?)^\1```$", text_of(page), re.M | re.S)
+    return [textwrap.dedent(text) for _, kind, text in found if kind in kinds]
+
+
+def commands(page: Path) -> list[Command]:
+    """What a reader would type: each line of a sh block, and each line after '$ ' in a console block."""
+    lines = [line for block in blocks(page, "sh") for line in block.splitlines()]
+    for block in blocks(page, "console"):
+        lines += [line.removeprefix("$ ") for line in block.splitlines() if line.startswith("$ ")]
+    return [Command(page.name, line.partition(" #")[0].strip()) for line in lines if line.strip()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_is_run_or_named_with_a_reason(page):
+    targets = re.findall(r"^([a-z][a-z-]*):", text_of(ROOT / "Makefile"), re.M)
+    for command in commands(page):
+        program, *rest = command.words
+        if program == "make":
+            assert set(rest) <= set(targets), command.line
+        else:
+            assert program == "retimbre" or command.line in NOT_RUN, command.line
+    for block in blocks(page, ""):
+        assert not re.search(r"^(\$ )?(retimbre|make) ", block, re.M), (
+            f"say which kind of block this is: {block}"
+        )
+
+
+def call(words: list[str]) -> str:
+    """`retimbre WORDS` in this process; empty, or what went wrong."""
+    out, err, before, code = io.StringIO(), io.StringIO(), sys.argv, 0
+    sys.argv = ["retimbre", *words]
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            run()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(bool(end.code))
+    finally:
+        sys.argv = before
+    return f"{shlex.join(words)}\n{err.getvalue()}" if code else ""
+
+
+def run_all(page: Path, folder: Path) -> list[str]:
+    """Every retimbre command of a page, in its order, in a project folder; what went wrong."""
+    for block in blocks(page, "yaml"):
+        first = block.partition("\n")[0].removeprefix("# ")
+        ready = [path.name for path in (ROOT / "recipes").glob("*.yaml") if text_of(path) == block]
+        (folder / (ready or [first])[0]).write_text(block, encoding="utf-8")
+    todo = [command for command in commands(page) if command.words[0] == "retimbre"]
+    for command in todo:
+        if command.run_name:  # the page starts without its own runs, and may not make one twice
+            shutil.rmtree(folder / "runs" / command.run_name, ignore_errors=True)
+    with contextlib.chdir(folder):
+        return [problem for command in todo if (problem := call(command.shortened))]
+
+
+def shorten(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Plans and the quickstart stop after a few steps, and the starter voice is a tiny one."""
+    patch.setattr(plan, "FEWEST_STEPS", 2)
+    patch.setattr(plan, "MOST_STEPS", 2)
+    patch.setattr(quickstart, "MOST_TUNING_STEPS", 2)
+    patch.setattr(find, "FOLDER", folder / "starter")
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory) -> Path:
+    """The folder that the guide asks for, with tiny checkpoints and generated recordings."""
+    folder = tmp_path_factory.mktemp("docs") / "project"
+    for name in ("wavs", "checkpoints", "starter"):
+        (folder / name).mkdir(parents=True)
+    lines = []
+    for number in range(9):
+        soundfile.write(folder / "wavs" / f"u{number}.wav", voice(seed=number), RATE_HZ)
+        lines.append(f"u{number}|{'one two three'[: 5 + number]}\n")
+    (folder / "metadata.csv").write_text("".join(lines), encoding="utf-8")
+    (folder / "texts.txt").write_text("one.\ntwo three.\n", encoding="utf-8")
+    text_to_spec = save_text_to_spec(folder / "starter" / "text_to_spec.safetensors")
+    vocoder = save_vocoder(folder / "starter" / "spec_to_wav.safetensors")
+    shutil.copy(text_to_spec, folder / "checkpoints" / "text-to-spec.ckpt")  # content decides, not the ending
+    shutil.copy(vocoder, folder / "checkpoints" / "vocoder.ckpt")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def guided(project) -> tuple[Path, list[str]]:
+    """The same folder after every command of the guide, and what went wrong; nothing may write into it."""
+    with pytest.MonkeyPatch.context() as patch:
+        shorten(patch, project)
+        problems = run_all(GUIDE, project)
+    kept = project.with_name("kept")
+    shutil.copytree(project, kept)
+    return kept, problems
+
+
+@pytest.fixture
+def restored(guided, project, monkeypatch) -> Path:
+    """The project as the guide left it, as working directory; at its own place, which its runs remember."""
+    shutil.rmtree(project)
+    shutil.copytree(guided[0], project)
+    shorten(monkeypatch, project)
+    monkeypatch.chdir(project)
+    return project
+
+
+def test_the_commands_of_the_guide_run(guided):
+    folder, problems = guided
+
+    assert not problems, "\n".join(problems)
+    for promised in (
+        "preprocessed/left-out.tsv",
+        "runs/my-voice/model.safetensors",
+        "runs/my-voice-matched/report.html",
+        "runs/my-voice-matched/control/model.safetensors",
+        "synthesis_output/wav",
+        "spoken/wav",
+    ):
+        assert (folder / promised).exists(), promised
+    assert next((folder / "runs" / "my-voice" / "events").iterdir()).stat().st_size > 0  # for TensorBoard
+
+
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.name)
+def test_the_commands_of_the_other_pages_run(page, restored):
+    problems = run_all(page, restored)
+
+    assert not problems, "\n".join(problems)
+    if page == README:
+        assert (restored / "quickstart" / "match" / "report.html").is_file()
+
+
+def test_everything_in_a_run_and_in_the_training_material_is_documented(guided):
+    page = text_of(ROOT / "docs" / "formats.md")
+    folder = guided[0]
+    checkpoint = next((folder / "runs" / "my-voice" / "checkpoints").iterdir())
+    for place in (folder / "runs" / "my-voice-matched", folder / "preprocessed", checkpoint):
+        for path in place.iterdir():
+            assert f"`{path.name}`" in page or f"`{path.name}/" in page, path
+
+
+@pytest.mark.parametrize("page", [README, PYTHON], ids=lambda page: page.name)
+def test_the_python_of_a_page_runs(page, restored):
+    for block in blocks(page, "python"):
+        exec(compile(block, page.name, "exec"), {})
+
+    assert (restored / "morning.wav").stat().st_size > 44
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("is_default", [True, False], ids=["starter", "own"])
+def test_an_example_runs(script, is_default, restored, monkeypatch, capsys):
+    voice, vocoder = "runs/my-voice/model.safetensors", "runs/my-voice-matched/model.safetensors"
+    arguments = {"speak.py": ["--vocoder", vocoder], "audition.py": ["checkpoints/vocoder.ckpt", vocoder]}
+    own = ["--voice", voice, *arguments[script.name]]
+    monkeypatch.setattr(sys, "argv", [script.name, *([] if is_default else own)])
+    runpy.run_path(str(script), run_name="__main__")
+
+    written = re.findall(r"^(\S+\.wav):", capsys.readouterr().out, re.M)
+    assert written
+    assert all(soundfile.info(restored / path).frames > 0 for path in written)
+
+
+# ---- a tiny voice ------------------------------------------------------------------------------------------
+
+
+def voice(*, duration_s: float = 0.6, seed: int = 0) -> np.ndarray:
+    """Something like a vowel: decaying harmonics, vibrato, a little noise."""
+    draw = np.random.default_rng(seed)
+    time = np.arange(int(duration_s * RATE_HZ)) / RATE_HZ
+    phase = 2 * math.pi * (120 + 8 * seed) * (time + 0.002 * np.sin(12 * time))
+    wave = sum(np.sin(n * phase + draw.uniform(0, 6)) / n for n in range(1, 20))
+    return 0.2 * wave / np.abs(wave).max() + 0.002 * draw.standard_normal(len(time))
+
+
+def save_text_to_spec(path: Path) -> Path:
+    """A random fastspeech2 that speaks a few frames per symbol."""
+    torch.manual_seed(0)
+    symbols = everyvoice_symbols(characters="abcdefghijklmnopqrstuvwxyz").symbols
+    layers = ConformerSizes(n_layers=1, dim=8, feedforward_dim=8, kernel=3)
+    predictor = PredictorSizes(n_layers=1, dim=8)
+    config = FastSpeech2Config(
+        n_symbols=len(symbols), encoder=layers, decoder=layers, duration=predictor, pitch=predictor,
+        energy=predictor, n_pitch_bins=8, n_energy_bins=8, attention_dim=4, postnet_dim=None,
+    )  # fmt: skip
+    model = FastSpeech2(config)
+    with torch.no_grad():
+        model.variance_adaptor.duration_predictor.linear.bias.fill_(1.6)
+    pitch, energy = (Stat(mean=mean, std=9.0, min=1.0, max=300.0, n=9) for mean in (150.0, 20.0))
+    description = Description(
+        family="fastspeech2", sizes=sizes_of(config), mel=mel_librosa(), symbols=symbols,
+        text_rules=TextRules(cleaners=("lower",)), stats=Stats(pitch=pitch, energy=energy),
+    )  # fmt: skip
+    return save_model(path, model, description)
+
+
+def save_vocoder(path: Path) -> Path:
+    """A random inverse-STFT hifigan with discriminators."""
+    torch.manual_seed(1)
+    config = GeneratorConfig(
+        upsample_rates=(8, 8), upsample_kernels=(16, 16), initial_channels=8, resblock="2",
+        resblock_kernels=(3,), resblock_dilations=((1, 3),), istft_n_fft_samples=16,
+    )  # fmt: skip
+    judges = Discriminators(DiscriminatorConfig(width=0.01, periods=(2,), n_scales=1))
+    sizes = {**sizes_of(config), "periods": [2]}
+    description = Description(family="hifigan", sizes=sizes, mel=mel_librosa())
+    return save_model(path, Generator(config), description, judges.state_dict())

@@ -1,0 +1,212 @@
+"""From a recipe to its run: what fits together, and what a resume may change."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from retimbre.errors import CheckpointError, RecipeError, RunError
+from retimbre.jobs.listener import Silent
+from retimbre.models.load import load_model
+from retimbre.recipe.read import read_recipe
+from retimbre.training.train import continue_training, stage_job, train_stage, try_training
+
+FAMILIES = ("text-to-spec", "spec-to-wav")
+SHORT = {"steps": 2, "validate_every_steps": 2, "checkpoint_every_steps": 2}
+
+
+class Heard(Silent):
+    def __init__(self):
+        self.said = []
+
+    def say(self, label, text):
+        self.said.append(f"{label}: {text}")
+
+
+def train(path, *overrides):
+    return train_stage(read_recipe(path, overrides), device="cpu")
+
+
+def go_on(path, *overrides):
+    return continue_training(read_recipe(path, overrides), device="cpu")
+
+
+@pytest.fixture
+def started(recipe_file):
+    """The recipe of a run that has come to its second step."""
+    path = recipe_file("spec-to-wav", **SHORT)
+    train(path)
+    return path
+
+
+@pytest.mark.parametrize("stage", FAMILIES)
+def test_a_tuned_checkpoint_can_be_tuned_again(recipe_file, stage):
+    first = train(recipe_file(stage, name="first", **SHORT))
+    path = recipe_file(stage, name="second", **SHORT)
+    second = train(path, f"base={first.model}")
+    one, other = load_model(first.model), load_model(second.model)
+
+    assert other.description.sizes == one.description.sizes
+    assert other.description.lineage["base"]["file"] == "model.safetensors"
+    assert other.description.symbols == one.description.symbols
+    assert other.discriminators.keys() == one.discriminators.keys()
+
+
+def test_a_base_brings_its_weights_and_its_discriminators(recipe_file):
+    first = train(recipe_file("spec-to-wav", name="first", **SHORT))
+    recipe = read_recipe(recipe_file("spec-to-wav", name="second"), [f"base={first.model}"])
+    parts = stage_job(recipe, listener=Silent()).objective.parts()
+    base = load_model(first.model)
+
+    for name, tensor in base.model.state_dict().items():
+        assert parts["generator"].state_dict()[name].equal(tensor)
+    for name, tensor in base.discriminators.items():
+        assert parts["discriminators"].state_dict()[name].equal(tensor)
+
+
+def test_a_base_of_the_other_stage_is_refused(recipe_file):
+    first = train(recipe_file("spec-to-wav", name="first", **SHORT))
+
+    with pytest.raises(
+        CheckpointError, match=r"no text-to-spec checkpoint: expected .*, found hifigan \(spec-to-wav\)"
+    ):
+        train(recipe_file("text-to-spec"), f"base={first.model}")
+
+
+def test_a_base_that_does_not_exist_is_named_with_what_to_do(recipe_file, tmp_path):
+    with pytest.raises(RunError, match=rf"{tmp_path}/none\.ckpt does not exist.*--base FILE"):
+        train(recipe_file("text-to-spec"), "base=none.ckpt")
+
+
+def test_the_same_recipe_builds_the_same_network(recipe_file):
+    for stage in FAMILIES:
+        recipe = read_recipe(recipe_file(stage))
+        one = stage_job(recipe, listener=Silent()).objective.parts()
+        torch.rand(7)
+        other = stage_job(recipe, listener=Silent()).objective.parts()
+        for part in one:
+            others = other[part].state_dict()
+            assert all(tensor.equal(others[name]) for name, tensor in one[part].state_dict().items())
+
+
+def test_held_out_utterances_are_neither_trained_on_nor_chosen_by(recipe_file):
+    job = stage_job(read_recipe(recipe_file("text-to-spec")), listener=Silent())
+
+    assert len(job.dataset) == 5
+    assert len(job.objective.validation) == 1
+    assert "u3--default--default" not in job.objective.validation
+    names = {item.name for item in job.dataset.items} | {i.name for i in job.objective.validation.values()}
+    assert names == {"u0", "u1", "u2", "u4", "u5", "u6"}
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("training.seed=7", "training.seed"),
+        ("training.batch_size=3", "training.batch_size"),
+        ("training.validate_every_steps=9", "training.validate_every_steps"),
+        ("training.loss.mel=1", "training.loss.mel"),
+        ("training.optimiser.weight_decay=0.5", "training.optimiser.weight_decay"),
+        ("training.optimiser.betas=[0.5, 0.9]", "training.optimiser.betas"),
+        ("data.trims_silence=false", "data.trims_silence"),
+        ("data.held_out=[u1]", "data.held_out"),
+        ("spec_to_wav.initial_channels=16", "spec_to_wav.initial_channels"),
+        ("contact=somebody", "contact"),
+        ("text.to_replace={a: b}", "text.to_replace, text.to_replace.a"),
+    ],
+)
+def test_resuming_with_a_changed_recipe_names_the_changed_key(started, override, key):
+    with pytest.raises(RunError) as told:
+        go_on(started, override)
+
+    assert f"found another {key}. " in str(told.value)
+    assert "--resume continues a run and nothing else" in str(told.value)
+
+
+def test_resuming_names_every_changed_key(started):
+    with pytest.raises(RunError, match=r"found another data\.seed, training\.batch_size, training\.seed\."):
+        go_on(started, "training.seed=7", "training.batch_size=3", "data.seed=5")
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "training.steps=3",
+        "training.n_workers=0",
+        "training.checkpoint_every_steps=1",
+        "training.keep_checkpoints=1",
+        "training.log_every_steps=2",
+        "training.optimiser.learning_rate=0.001",
+        "training.optimiser.schedule=cosine",
+        "training.optimiser.clip_norm=0.1",
+    ],
+)
+def test_length_pace_and_learning_rate_may_change_on_resume(started, override):
+    assert go_on(started, override, "training.steps=3").progress.step == 3
+
+
+def test_resuming_names_a_changed_base_and_stage(started, tmp_path):
+    content = yaml.safe_load(started.read_text(encoding="utf-8"))
+    started.write_text(yaml.safe_dump(content | {"stage": "text-to-spec"}), encoding="utf-8")
+
+    with pytest.raises(RunError, match="found another stage, base"):
+        go_on(started, "base=other.ckpt")
+
+
+def test_a_stored_recipe_can_be_resumed_itself(started, tmp_path):
+    finished = go_on(tmp_path / "runs" / "run" / "recipe.yaml", "training.steps=3")
+
+    assert finished.progress.step == 3
+    assert finished.run == tmp_path / "runs" / "run"
+
+
+def test_paths_seen_from_the_working_folder_are_stored_whole(recipe_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe = read_recipe(recipe_file("spec-to-wav", **SHORT)).model_copy(update={"runs": Path("here")})
+
+    train_stage(recipe, device="cpu")
+    longer = recipe.training.model_copy(update={"steps": 3})
+    finished = continue_training(recipe.model_copy(update={"training": longer}), device="cpu")
+
+    assert finished.progress.step == 3
+    assert read_recipe(tmp_path / "here" / "run" / "recipe.yaml").runs == tmp_path / "here"
+
+
+def test_a_dry_run_checks_everything_and_makes_no_run(recipe_file, tmp_path):
+    listener = Heard()
+    seconds = try_training(read_recipe(recipe_file("spec-to-wav")), listener=listener, device="cpu")
+
+    assert seconds > 0
+    assert listener.said[-1].startswith("Dry run: ")
+    assert "12 steps take 0.0 h" in listener.said[-1]
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_frozen_name_without_a_tensor_is_refused_before_anything_is_written(recipe_file, tmp_path):
+    with pytest.raises(
+        RecipeError, match=r"names 'encodr', but no tensor begins so: expected one of decoder, enc"
+    ):
+        train(recipe_file("text-to-spec"), "training.frozen=[encodr]")
+
+    assert not (tmp_path / "runs").exists()
+
+
+def test_frozen_parts_of_a_vocoder_are_named_with_their_part(recipe_file):
+    listener = Heard()
+    recipe = read_recipe(recipe_file("spec-to-wav"), ["training.frozen=[generator.conv_pre]"])
+    parts = stage_job(recipe, listener=listener).objective.parts()
+    frozen = [name for name, p in parts["generator"].named_parameters() if not p.requires_grad]
+
+    assert frozen
+    assert all(name.startswith("conv_pre") for name in frozen)
+    assert f"Frozen: {len(frozen)} tensors do not move" in listener.said
+
+
+def test_a_used_name_is_refused_before_the_material_is_prepared(recipe_file, tmp_path, monkeypatch):
+    (tmp_path / "runs" / "run").mkdir(parents=True)
+    (tmp_path / "runs" / "run" / "recipe.yaml").write_text("x", encoding="utf-8")
+    monkeypatch.setattr("retimbre.training.train.prepare_material", None)
+
+    with pytest.raises(RunError, match="there is a run in"):
+        train(recipe_file("text-to-spec"))
