@@ -104,7 +104,6 @@ def test_if_everything_held_out_is_bad_that_is_said(project, retimbre):
     assert "left-out.tsv" in error
 
 
-@pytest.mark.xfail(strict=True, reason="training/material.py counts what is mixed, but does not tell it yet")
 def test_stereo_is_mixed_to_mono_and_told_in_one_line(project, retimbre, speak):
     for name in ("u2", "u3"):
         project.record(name, stereo(speak(seed=1), speak(seed=2)))

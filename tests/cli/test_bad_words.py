@@ -66,9 +66,6 @@ def test_a_bad_recipe_is_named_with_its_line_and_nothing_is_touched(project, ret
     assert not list(tmp_path.rglob("owned"))
 
 
-@pytest.mark.xfail(
-    strict=True, raises=ValueError, reason="training/build.py lets the networks' own errors through"
-)
 @pytest.mark.parametrize(
     ("stage", "word"),
     [

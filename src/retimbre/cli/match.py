@@ -92,6 +92,7 @@ def run_match(
     )
     matched = match(request, listener=console)
     if matched.was_interrupted:
+        console.say("Go on", "with the same command and --resume")
         raise typer.Exit(130)
     if matched.report is None:
         return

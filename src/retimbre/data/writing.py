@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from retimbre.errors import DataError
@@ -27,7 +28,8 @@ def write_with(path: Path, write: Callable[[Path], object]) -> None:
             f"{path} cannot be written", found=str(error), do="free space or choose another folder"
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(NotADirectoryError):  # told above already
+            part.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

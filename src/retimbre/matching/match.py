@@ -111,7 +111,6 @@ def match(request: MatchRequest, *, listener: Listener) -> Matched:
         listener.say("Control", "the same steps on real specs of the same recordings")
         runs.append(_train(request, recipe, material, listener))
     if any(run.was_interrupted for run in runs):
-        listener.say("Go on", "with the same command and --resume")
         return Matched(run=matched.run, model=matched.model, report=None, was_interrupted=True)
     return _conclude(request, material, pair, plan, misfit, runs, listener)
 

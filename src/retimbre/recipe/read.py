@@ -1,7 +1,8 @@
 """YAML -> Recipe, with `-c key=value` on top; a wrong word ends in one sentence that names it."""
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ def read_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
     try:
         text = path.read_text(encoding="utf-8")
         raw = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         place = getattr(error, "problem_mark", None)
         line = f", line {place.line + 1}" if place else ""
         raise RecipeError(f"{path}{line} is not readable as YAML: {' '.join(str(error).split())}") from error
@@ -44,6 +45,15 @@ def parse_recipe(
         return Recipe.model_validate(raw)
     except ValidationError as error:
         raise _sentence(error, source, text, overridden) from error
+
+
+@contextmanager
+def sizes_from_recipe(section: str) -> Iterator[None]:
+    """Where a section's values contradict each other, say so as of a recipe."""
+    try:
+        yield
+    except ValueError as error:
+        raise RecipeError(f"the recipe's section '{section}' contradicts itself", found=str(error)) from error
 
 
 def write_recipe(recipe: Recipe) -> str:

@@ -1,8 +1,8 @@
 """A recipe's network: from its base checkpoint, or new, together with its data as the network reads it."""
 
+import math
 from dataclasses import replace
 
-import torch
 from torch import nn
 
 from retimbre.checkpoint.fill import load_weights
@@ -24,7 +24,8 @@ from retimbre.models.hifigan.model import Generator
 from retimbre.models.load import Loaded
 from retimbre.pipelines.fit import text_to_spec_in, vocoder_in
 from retimbre.pipelines.teacher_forcing import require_known_symbols, training_item
-from retimbre.recipe.recipe import Recipe
+from retimbre.recipe.read import sizes_from_recipe
+from retimbre.recipe.recipe import Recipe, SpecToWavModel
 from retimbre.text.normalise import TextRules
 from retimbre.text.symbols import everyvoice_symbols
 from retimbre.training.fastspeech2 import text_to_spec_job
@@ -39,7 +40,8 @@ def text_to_spec_from(recipe: Recipe, material: Material, base: Loaded | None, l
     """A fastspeech2 with its utterances, pitch and energy normalised by the speaker's own statistics."""
     if base is None:
         description = _new_text_to_spec(recipe, material)
-        model = FastSpeech2(_sized(recipe, material, len(description.symbols)))
+        with sizes_from_recipe("text_to_spec"):
+            model = FastSpeech2(_sized(recipe, material, len(description.symbols)))
         description = replace(description, sizes=sizes_of(model.config))
     else:
         model, description = text_to_spec_in(base), base.description
@@ -130,9 +132,14 @@ def _sized(recipe: Recipe, material: Material, n_symbols: int) -> FastSpeech2Con
 def _generator(recipe: Recipe, material: Material, base: Loaded | None) -> tuple[Generator, Description]:
     if base is not None:
         return vocoder_in(base), base.description
-    sizes = recipe.spec_to_wav
-    hop = material.mel.hop_samples
-    upsampled = int(torch.tensor(sizes.upsample_rates).prod())
+    with sizes_from_recipe("spec_to_wav"):
+        config = _generator_config(recipe.spec_to_wav, material)
+    return Generator(config), Description(family="hifigan", sizes=sizes_of(config), mel=material.mel)
+
+
+def _generator_config(sizes: SpecToWavModel, material: Material) -> GeneratorConfig:
+    hop, upsampled = material.mel.hop_samples, math.prod(sizes.upsample_rates)
+    n_fft = 4 * hop // upsampled if sizes.is_istft else None
     config = GeneratorConfig(
         n_mels=material.mel.n_mels,
         resblock=sizes.resblock,
@@ -141,9 +148,14 @@ def _generator(recipe: Recipe, material: Material, base: Loaded | None) -> tuple
         initial_channels=sizes.initial_channels,
         resblock_kernels=sizes.resblock_kernels,
         resblock_dilations=sizes.resblock_dilations,
-        istft_n_fft_samples=4 * hop // upsampled if sizes.is_istft else None,
+        istft_n_fft_samples=n_fft,
     )
-    return Generator(config), Description(family="hifigan", sizes=sizes_of(config), mel=material.mel)
+    if config.hop_samples != hop:
+        raise ValueError(
+            f"upsample_rates {list(sizes.upsample_rates)} make {config.hop_samples} samples of a frame "
+            f"that has {hop}"
+        )
+    return config
 
 
 def _discriminators(recipe: Recipe, base: Loaded | None, listener: Listener) -> Discriminators:

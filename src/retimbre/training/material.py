@@ -16,6 +16,7 @@ from retimbre.data.utterance import Utterance
 from retimbre.errors import DataError
 from retimbre.jobs.listener import Listener, Silent
 from retimbre.models.load import load_model
+from retimbre.recipe.read import sizes_from_recipe
 from retimbre.recipe.recipe import Recipe, Spectrogram
 
 
@@ -55,11 +56,12 @@ class Material:
 def spectrogram_of(section: Spectrogram) -> MelSpec:
     """The front end that a recipe names."""
     rate = section.sample_rate_hz
-    if section.preset == "mel":
-        return specs.everyvoice_mel(sample_rate_hz=rate)
-    if section.preset == "hifigan":
-        return specs.hifigan_original(sample_rate_hz=rate)
-    return specs.mel_librosa(sample_rate_hz=rate)
+    with sizes_from_recipe("spectrogram"):
+        if section.preset == "mel":
+            return specs.everyvoice_mel(sample_rate_hz=rate)
+        if section.preset == "hifigan":
+            return specs.hifigan_original(sample_rate_hz=rate)
+        return specs.mel_librosa(sample_rate_hz=rate)
 
 
 def prepare_material(
@@ -91,6 +93,8 @@ def prepare_material(
         overwrite=is_overwritten,
         on_progress=lambda basename, done, total: listener.progress("Preparing", done, total),
     )
+    if prepared.n_mixed:
+        listener.say("Stereo", f"{prepared.n_mixed} recordings have two channels: mixed to one")
     kept = set(prepared.kept)
     usable = [u for u in parts.training if u in kept]
     held_out = tuple(u for u in parts.validation if u in kept)
