@@ -89,7 +89,9 @@ class MelSpec:
             )
         top_hz = self.sample_rate_hz / 2
         if self.high_hz > top_hz:
-            raise ValueError(f"high_hz ({self.high_hz}) is above half the sample rate ({top_hz})")
+            raise ValueError(
+                f"high_hz ({self.high_hz}) is above half the sample rate of {self.sample_rate_hz} Hz"
+            )
         if self.band_divisors and len(self.band_divisors) != self.n_mels:
             raise ValueError(f"{len(self.band_divisors)} band_divisors for {self.n_mels} mels")
         if self.padding not in ("reflect", "constant"):
