@@ -2,10 +2,8 @@
 
 import pytest
 
-from retimbre.errors import CheckpointError
 from retimbre.matching import quickstart
 from retimbre.matching.match import Matched
-from retimbre.starter.find import starter_spec_to_wav, starter_text_to_spec
 
 
 @pytest.fixture
@@ -56,7 +54,6 @@ def test_recordings_without_a_list_end_in_one_line(retimbre, project, tmp_path):
 
 
 def test_recordings_of_which_none_can_be_used_end_in_one_line(retimbre, project, tmp_path):
-    has_starter()
     for path in project.recordings.iterdir():
         path.write_bytes(b"no sound")
 
@@ -68,16 +65,7 @@ def test_recordings_of_which_none_can_be_used_end_in_one_line(retimbre, project,
 
 @pytest.mark.slow
 def test_half_a_minute_of_training_ends_in_a_report(retimbre, tmp_path):
-    has_starter()
-
     ended = retimbre("quickstart", "--minutes", 0.5, "-o", tmp_path / "qs")
 
     assert ended.code == 0, ended.err
     assert (tmp_path / "qs" / "match" / "report.html").is_file()
-
-
-def has_starter():
-    try:
-        starter_text_to_spec(), starter_spec_to_wav()
-    except CheckpointError as error:
-        pytest.skip(f"this checkout has no starter voice: {error}")

@@ -7,20 +7,12 @@ import pytest
 import soundfile
 import torch
 
-from retimbre.errors import CheckpointError, DataError
+from retimbre.errors import DataError
 from retimbre.jobs.listener import Silent
 from retimbre.matching import quickstart
 from retimbre.matching.match import Matched
 from retimbre.matching.quickstart import Quickstart, run_quickstart
 from retimbre.starter.find import starter_spec_to_wav, starter_text_to_spec
-
-
-@pytest.fixture(autouse=True)
-def _starter():
-    try:
-        starter_text_to_spec(), starter_spec_to_wav()
-    except CheckpointError as error:
-        pytest.skip(f"this checkout has no starter voice: {error}")
 
 
 @dataclass
