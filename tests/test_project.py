@@ -20,6 +20,7 @@ TARGETS = {"quickstart", "test", "test-slow", "check", "bench", "starter", "docs
 # What may be installed although its licence is not a permissive one, or not stated in its metadata.
 LICENCE_EXCEPTIONS = {
     "soxr": "LGPL-2.1: a library of its own, installed beside Retimbre by pip and replaceable by the user",
+    "text-unidecode": "offered under the Artistic License or the GPL: the first is what it is used under",
     "pyworld-prebuilt": "states no licence in its metadata; the LICENSE file in the package is MIT",
 }
 

@@ -92,5 +92,6 @@ class MissingExtra(RetimbreError):
 
     def __init__(self, feature: str, *, extra: str) -> None:
         super().__init__(
-            f"{feature} needs a package that is not installed", do=f"pip install 'retimbre[{extra}]'"
+            f"{feature} needs a package that is not installed",
+            do=f"install it: pip install 'retimbre[{extra}]'",
         )

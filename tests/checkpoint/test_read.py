@@ -307,6 +307,23 @@ def test_a_safetensors_header_of_any_length_is_bounded(tmp_path, n_header):
         read(tmp_path / "a.safetensors")
 
 
+@pytest.mark.parametrize("n_padding", range(0, 256, 8))
+def test_a_safetensors_header_of_any_length_is_read(tmp_path, n_padding):
+    weights = torch.randn(3)
+    save_file({"w": weights}, tmp_path / "w.safetensors", metadata={"note": "x" * n_padding})
+
+    assert read(tmp_path / "w.safetensors").tensors["w"].equal(weights)
+
+
+def test_a_safetensors_file_that_was_cut_in_its_header_is_damage(tmp_path):
+    save_file({"w": torch.randn(3)}, tmp_path / "w.safetensors", metadata={"note": "x" * 900})
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes((tmp_path / "w.safetensors").read_bytes()[:300])
+
+    with pytest.raises(CheckpointError, match="damaged|cut"):
+        read(cut)
+
+
 def test_an_index_may_not_lead_out_of_its_folder(tmp_path):
     save_file({"w": torch.randn(2)}, tmp_path / "secret.safetensors")
     (tmp_path / "inner").mkdir()

@@ -5,23 +5,45 @@ import torch
 from retimbre.audio.files import load_audio
 from retimbre.audio.mel import mel_librosa
 from retimbre.data.features import PrepareOptions, energy_of, pitch_of, prepared_audio, spec_of
-from retimbre.errors import DataError
+from retimbre.errors import AudioError, DataError
 
 MEL = mel_librosa()
 
 
 def test_audio_is_whole_hops_at_the_wanted_peak_and_rate(record, recordings):
     record("a", rate_hz=48000, duration_s=0.777)
-    audio = prepared_audio(recordings / "a.wav", MEL, PrepareOptions(peak=0.5))
+    audio = prepared_audio(recordings / "a.wav", MEL, PrepareOptions(peak=0.5)).audio
     assert audio.sample_rate_hz == 22050
     assert audio.n_samples % 256 == 0
     assert 0.777 * 22050 - 256 < audio.n_samples <= 0.777 * 22050 + 1
     assert float(audio.samples.abs().max()) == pytest.approx(0.5, abs=1e-3)
 
 
+def hard_clipped(share: float, rate_hz: int = 44100) -> np.ndarray:
+    """A low tone in noise of which about `share` of the samples is cut off."""
+    noise = np.random.default_rng(1).standard_normal(rate_hz)
+    wave = np.convolve(noise, np.hanning(200), mode="same")
+    limit = np.quantile(np.abs(wave), 1 - share)
+    return 0.5 * wave.clip(-limit, limit) / limit
+
+
+@pytest.mark.parametrize("share", [0.002, 0.006])
+def test_a_little_clipping_is_measured_before_resampling(record, recordings, share):
+    record("a", hard_clipped(share), rate_hz=44100)
+    assert prepared_audio(recordings / "a.wav", MEL, PrepareOptions()).clipped_share == pytest.approx(
+        share, rel=0.2
+    )
+
+
+def test_much_clipping_makes_a_recording_unusable(record, recordings):
+    record("a", hard_clipped(0.05), rate_hz=44100)
+    with pytest.raises(AudioError, match=r"more than 1% of it is clipped: found [45]\.\d%"):
+        prepared_audio(recordings / "a.wav", MEL, PrepareOptions())
+
+
 def test_features_have_one_value_per_frame(record, recordings):
     record("a", duration_s=0.61)
-    audio = prepared_audio(recordings / "a.wav", MEL, PrepareOptions())
+    audio = prepared_audio(recordings / "a.wav", MEL, PrepareOptions()).audio
     spec, pitch = spec_of(audio, MEL), pitch_of(audio, MEL, PrepareOptions())
     assert spec.shape == (80, audio.n_samples // 256)
     assert len(pitch.f0_hz) == len(energy_of(audio, MEL)) == spec.shape[1]
@@ -35,7 +57,7 @@ def test_prepared_audio_is_everyvoices_apart_from_the_trimming(shared):
     assert len(files) == 4
     for file in files:
         recording = project / "recordings/wavs" / f"{file.name.split('--')[0]}.wav"
-        ours = prepared_audio(recording, MEL, PrepareOptions()).samples.numpy()
+        ours = prepared_audio(recording, MEL, PrepareOptions()).audio.samples.numpy()
         theirs = load_audio(file).samples.numpy()  # sox has cut some milliseconds from its start
         start = int(np.correlate(ours, theirs[:4000], "valid").argmax())
         np.testing.assert_allclose(ours[start : start + len(theirs)], theirs, atol=2e-4)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from retimbre.audio.mel import mel_librosa
-from retimbre.data.lengths import mismatches
+from retimbre.data.lengths import long_texts, mismatches
 from retimbre.data.prepare import prepare
 from retimbre.data.store import Store
 
@@ -39,3 +39,11 @@ def test_missing_and_damaged_parts_are_found(prepared):
     assert (first.audio_frames, first.spec_frames) == (51, None)
     assert "damaged" in first.reason
     assert (second.spec_frames, second.produced_frames) == (77, None)
+
+
+def test_a_text_with_more_symbols_than_frames_is_found_and_one_that_just_fits_is_not(record):
+    utterances = [record("fits"), record("long"), record("short")]
+    n_symbols = {"fits": 51, "long": 52, "short": 3}
+    (found,) = long_texts(utterances, n_symbols=lambda u: n_symbols[u.basename], n_frames=lambda u: 51)
+    assert found.utterance == utterances[1]
+    assert found.reason == "the text is longer than the sound (52 symbols, 51 frames)"

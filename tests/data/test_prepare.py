@@ -14,6 +14,7 @@ import soundfile
 from retimbre.audio.mel import everyvoice_mel, mel_librosa
 from retimbre.data import prepare as module
 from retimbre.data.manifest import read_filelist
+from retimbre.data.one_utterance import VERSIONS
 from retimbre.data.prepare import PrepareOptions, prepare
 from retimbre.data.store import Store
 from retimbre.data.tensors import read_tensors
@@ -106,6 +107,35 @@ def test_stereo_is_mixed_and_counted_also_when_it_is_reused(record, run):
     utterances = [record("stereo", noise), record("mono")]
     assert run(utterances).n_mixed == 1
     assert run(utterances).n_mixed == 1
+
+
+def clipped(share):
+    wave = np.convolve(np.random.default_rng(1).standard_normal(22050), np.hanning(99), mode="same")
+    limit = np.quantile(np.abs(wave), 1 - share)
+    return 0.5 * wave.clip(-limit, limit) / limit
+
+
+def test_a_little_clipping_is_counted_and_much_of_it_left_out(record, run, store):
+    utterances = [record("little", clipped(0.004)), record("much", clipped(0.08)), record("clean")]
+    for _ in range(2):  # the second time nothing is made
+        prepared = run(utterances)
+        assert [utterance.basename for utterance in prepared.kept] == ["little", "clean"]
+        assert prepared.n_clipped == 1
+        assert prepared.left_out[0].reason.startswith("more than 1% of it is clipped (")
+    assert '"n_clipped": 1' in store.prepared_path.read_text()
+    assert "much\tmore than 1% of it is clipped (" in store.left_out_path.read_text()
+
+
+def test_of_a_folder_that_was_prepared_before_clipping_counted_only_the_audio_is_made_again(
+    record, run, monkeypatch
+):
+    utterances = [record("a"), record("little", clipped(0.004))]
+    with monkeypatch.context() as patch:
+        patch.setitem(VERSIONS, "audio", 1)
+        run(utterances)
+    prepared = run(utterances)
+    assert prepared.n_done == NOTHING | {"audio": 2}
+    assert prepared.n_clipped == 1
 
 
 def test_silence_is_trimmed_before_lengths_are_judged(record, run, store):

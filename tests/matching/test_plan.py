@@ -201,5 +201,11 @@ def test_matching_always_trains_on_produced_specs_and_keeps_everything_else():
 def test_every_choice_is_told_with_a_reason():
     _, choices = planned(has_discriminators=False, delay=LATE)
 
-    assert list(choices) == ["learning rate", "steps", "discriminators first", "target delay"]
+    assert list(choices) == [
+        "learning rate",
+        "steps",
+        "pitch and energy of the pairs",
+        "discriminators first",
+        "target delay",
+    ]
     assert all(choice.value and choice.reason for choice in choices.values())

@@ -33,6 +33,7 @@ from retimbre.training.fastspeech2 import text_to_spec_job
 from retimbre.training.freezing import freeze
 from retimbre.training.hifigan import spec_to_wav_job
 from retimbre.training.job import Job
+from retimbre.training.run import Finished, resume, start
 
 HERE = Path(__file__).parent
 SOURCE = HERE.parents[1] / "src"
@@ -383,3 +384,15 @@ def tiny_recipe(tmp_path: Path) -> Callable[..., Recipe]:
         return Recipe(stage=stage, name=name, runs=tmp_path / "runs", data=data, training=settings)
 
     return build
+
+
+@pytest.fixture
+def begin(tiny_job: Callable[..., Job], tiny_recipe: Callable[..., Recipe]) -> Callable[..., Finished]:
+    """Start a run of a tiny network: begin("spec-to-wav", settings())."""
+
+    def run(stage, chosen, *, name="run", listener=None, is_resumed=False, change=lambda job: job):
+        job = change(tiny_job(stage, chosen))
+        how = resume if is_resumed else start
+        return how(tiny_recipe(stage, chosen, name=name), job, listener=listener, device="cpu")
+
+    return run

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from retimbre.errors import DataError, MissingExtra
 from retimbre.training.batching import BatchOrder, Key, batch_loader, item_random
 
 
@@ -124,6 +125,49 @@ def test_batches_are_the_same_for_any_number_of_workers(n_workers, monkeypatch):
     monkeypatch.setattr("retimbre.training.batching.DataLoader", forking)
 
     assert load(n_workers).equal(load(0))
+
+
+class Refusing(torch.utils.data.Dataset):
+    """Items that cannot be used, from the third one drawn on."""
+
+    def __len__(self):
+        return 7
+
+    def __getitem__(self, key):
+        if key.item > 2:
+            raise DataError("a spec cannot be used", expected="4", found="5", do="prepare it again")
+        return [key.item]
+
+
+class NeedsMore(Refusing):
+    """Items that need a package; the error takes other arguments than most."""
+
+    def __getitem__(self, key):
+        raise MissingExtra("Loading", extra="train")
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("n_workers", [0, 2])
+@pytest.mark.parametrize(
+    ("dataset", "expected"),
+    [
+        (Refusing(), DataError("a spec cannot be used", expected="4", found="5", do="prepare it again")),
+        (NeedsMore(), MissingExtra("Loading", extra="train")),
+    ],
+)
+def test_an_error_of_ours_comes_out_of_a_worker_as_it_is(dataset, expected, n_workers, monkeypatch):
+    plain = torch.utils.data.DataLoader
+
+    def forking(*arguments, multiprocessing_context, **rest):
+        return plain(*arguments, multiprocessing_context="fork" if multiprocessing_context else None, **rest)
+
+    monkeypatch.setattr("retimbre.training.batching.DataLoader", forking)
+    order = BatchOrder(lengths(7), 2, seed=5)
+    with pytest.raises(type(expected)) as told:
+        list(islice(batch_loader(dataset, order, torch.tensor, n_workers=n_workers), 9))
+
+    assert str(told.value) == str(expected)
+    assert vars(told.value) == vars(expected)
 
 
 def test_loading_draws_nothing_from_the_numbers_of_dropout():

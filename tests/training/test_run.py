@@ -11,8 +11,9 @@ from safetensors.torch import load_file
 
 from retimbre.errors import CheckpointError, NoRoom, RecipeError, RunError
 from retimbre.models.load import load_model
+from retimbre.recipe.read import read_recipe
 from retimbre.training.objective import Verdict
-from retimbre.training.run import require_unused, resume, run_folder, seconds_per_step, start
+from retimbre.training.run import require_unused, run_folder, seconds_per_step, start
 
 FAMILIES = ("text-to-spec", "spec-to-wav")
 
@@ -31,18 +32,6 @@ class Recorder:
         self.steps.append(done)
         if done == self.at:
             self.act()
-
-
-@pytest.fixture
-def begin(tiny_job, tiny_recipe):
-    """Start a run of a tiny network: begin("spec-to-wav", settings())."""
-
-    def run(stage, chosen, *, name="run", listener=None, is_resumed=False, change=lambda job: job):
-        job = change(tiny_job(stage, chosen))
-        how = resume if is_resumed else start
-        return how(tiny_recipe(stage, chosen, name=name), job, listener=listener, device="cpu")
-
-    return run
 
 
 def checkpoint(run, step):
@@ -67,6 +56,7 @@ def test_a_run_folder_holds_everything_by_its_name(begin, settings, stage):
         "events",
         "latest",
         "lineage.json",
+        "lock",
         "metrics.jsonl",
         "model.json",
         "model.safetensors",
@@ -101,6 +91,7 @@ def test_a_folder_with_anything_in_it_is_used(tiny_recipe, settings):
     folder.mkdir(parents=True)
     require_unused(recipe)
     (folder / ".recipe.yaml.01ab.part").write_text("na", encoding="utf-8")
+    (folder / "lock").touch()
     require_unused(recipe)
     (folder / "thesis.txt").write_text("mine", encoding="utf-8")
 
@@ -379,8 +370,6 @@ def test_seconds_per_step_are_measured_without_writing(tiny_job, tiny_recipe, se
 
 
 def test_the_stored_recipe_gives_the_same_run_again(begin, settings, tiny_recipe, tiny_job):
-    from retimbre.recipe.read import read_recipe
-
     chosen = settings(steps=3)
     first = begin("spec-to-wav", chosen)
     stored = read_recipe(first.run / "recipe.yaml", ["name=again"])

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from torch import nn
 from torch.optim import AdamW
 
+from retimbre.checkpoint.digest import sha256_of
 from retimbre.errors import CheckpointError, NoRoom, RunError
 from retimbre.training import state
 from retimbre.training.objective import Progress
@@ -246,6 +247,37 @@ def test_if_all_checkpoints_are_damaged_each_is_named(tmp_path):
         RunError, match=r"no whole checkpoint .* step-000004 is damaged .* step-000002 is damaged"
     ):
         restore_state(tmp_path, new_state())
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda values: values | {"epoch": 3}, "step, best_score, best_step, seconds, epoch"),
+        (lambda values: {"step": values["step"]}, "step"),
+        (lambda values: None, "none"),
+    ],
+)
+def test_a_checkpoint_of_another_version_is_refused_in_one_line_and_moves_no_weight(tmp_path, change, found):
+    save_steps(tmp_path, 2)
+    folder = tmp_path / "checkpoints" / "step-000002"
+    content = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    content["progress"] = change(content["progress"])
+    (folder / "state.json").write_text(json.dumps(content), encoding="utf-8")
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    manifest["sha256"]["state.json"] = sha256_of(folder / "state.json")
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    fresh = new_state(seed=7)
+    before = contents(fresh)
+
+    with pytest.raises(RunError) as told:
+        restore_state(tmp_path, fresh)
+
+    assert str(told.value) == (
+        f"{folder}/state.json was written by another version of Retimbre: expected progress as "
+        f"step, best_score, best_step, seconds, found {found}. "
+        "Go on with the version that began the run (lineage.json names it), or start a new run (-c name=…)"
+    )
+    assert is_same(contents(fresh), before)
 
 
 FULL = [

@@ -1,12 +1,13 @@
 """From a recipe to its run: what fits together, and what a resume may change."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
-from retimbre.errors import CheckpointError, RecipeError, RunError
+from retimbre.errors import CheckpointError, DataError, RecipeError, RunError
 from retimbre.jobs.listener import Silent
 from retimbre.models.load import load_model
 from retimbre.recipe.read import read_recipe
@@ -152,6 +153,85 @@ def test_resuming_names_a_changed_base_and_stage(started, tmp_path):
 
     with pytest.raises(RunError, match="found another stage, base"):
         go_on(started, "base=other.ckpt")
+
+
+@pytest.fixture
+def own_voices(voices, tmp_path):
+    """A copy of the recordings that a test may change, and the overrides that name it."""
+    folder = tmp_path / "voices"
+    shutil.copytree(voices, folder, ignore=shutil.ignore_patterns("preprocessed"))
+    return folder, [
+        f"data.recordings={folder}",
+        f"data.filelist={folder / 'metadata.csv'}",
+        f"data.preprocessed={folder / 'preprocessed'}",
+    ]
+
+
+def test_resuming_with_a_changed_list_of_recordings_names_it(recipe_file, own_voices):
+    folder, places = own_voices
+    path = recipe_file("spec-to-wav", **SHORT)
+    train(path, *places)
+    filelist = folder / "metadata.csv"
+    rows = filelist.read_text(encoding="utf-8").splitlines(keepends=True)
+    filelist.write_text("".join(reversed(rows)), encoding="utf-8")
+
+    with pytest.raises(RunError, match=rf"begun with other recordings: found another list {filelist}\. Put"):
+        go_on(path, *places, "training.steps=3")
+
+
+def test_resuming_with_a_recording_less_is_refused(recipe_file, own_voices):
+    folder, places = own_voices
+    path = recipe_file("spec-to-wav", **SHORT)
+    train(path, *places)
+    (folder / "u1.wav").unlink()
+
+    with pytest.raises(RunError, match="found 4 utterances to train on instead of 5"):
+        go_on(path, *places, "training.steps=3")
+
+
+def test_a_list_that_has_only_moved_may_be_resumed(recipe_file, own_voices, tmp_path):
+    folder, places = own_voices
+    path = recipe_file("spec-to-wav", **SHORT)
+    train(path, *places)
+    (tmp_path / "elsewhere").mkdir()
+    moved = (folder / "metadata.csv").rename(tmp_path / "elsewhere" / "metadata.csv")
+
+    assert go_on(path, *places, f"data.filelist={moved}", "training.steps=3").progress.step == 3
+    assert read_recipe(tmp_path / "runs" / "run" / "recipe.yaml").data.filelist == moved
+
+
+def test_an_utterance_whose_text_is_longer_than_its_sound_is_left_out_and_the_others_train(
+    recipe_file, own_voices
+):
+    folder, places = own_voices
+    filelist = folder / "metadata.csv"
+    rows = filelist.read_text(encoding="utf-8").splitlines(keepends=True)
+    rows[1] = "u1|" + "abc " * 40 + "\n"
+    filelist.write_text("".join(rows), encoding="utf-8")
+    listener = Heard()
+    recipe = read_recipe(recipe_file("text-to-spec", **SHORT), places)
+    finished = train_stage(recipe, listener=listener, device="cpu")
+
+    left_out = folder / "preprocessed" / "left-out.tsv"
+    assert (
+        "Long texts: 1 utterances have more symbols than frames: left out, 4 remain to train on; "
+        f"see {left_out}" in listener.said
+    )
+    assert "u1\tthe text is longer than the sound (159 symbols, " in left_out.read_text(encoding="utf-8")
+    assert "u1|" not in (folder / "preprocessed" / "training_filelist.psv").read_text(encoding="utf-8")
+    assert finished.progress.step == 2
+    assert load_model(finished.model).description.lineage["data"]["utterances"] == 4
+    longer = read_recipe(recipe_file("text-to-spec", **SHORT), [*places, "training.steps=3"])
+    assert continue_training(longer, device="cpu").progress.step == 3
+
+
+def test_if_every_text_is_longer_than_its_sound_nothing_can_be_trained(recipe_file, own_voices):
+    folder, places = own_voices
+    rows = [f"u{number}|{'abc ' * 60}\n" for number in range(7)]
+    (folder / "metadata.csv").write_text("".join(rows), encoding="utf-8")
+
+    with pytest.raises(DataError, match=r"too few utterances could be used: .* found 0 to train.*left-out"):
+        train(recipe_file("text-to-spec"), *places)
 
 
 def test_a_stored_recipe_can_be_resumed_itself(started, tmp_path):

@@ -73,13 +73,15 @@ def read_tensor(path: Path) -> Tensor:
 def _read(path: Path) -> Contents:
     with path.open("rb") as file:
         head = file.read(64)
+    if _is_safetensors(head, path.stat().st_size):  # first: the length of its header may begin like a pickle
+        tensors, metadata = read_safetensors(path)
+        return Contents(path=path, container="safetensors", tensors=tensors, metadata=metadata)
     if head.startswith(b"PK\x03\x04"):
         return _from_pickle(path, "torch-zip", read_zip(path))
     if head.startswith(b"\x80"):
         return _from_pickle(path, "torch-legacy", read_legacy(path))
-    if head[8:9] == b"{":
-        tensors, metadata = read_safetensors(path)
-        return Contents(path=path, container="safetensors", tensors=tensors, metadata=metadata)
+    if head[8:9] == b"{":  # cut short: its own reader says so
+        read_safetensors(path)
     if head.lstrip().startswith(b"{"):
         return Contents(path=path, container="safetensors", tensors=read_index(path))
     raise CheckpointError(
@@ -88,6 +90,11 @@ def _read(path: Path) -> Contents:
         found=_what_it_is(head),
         do="download it again" if head else None,
     )
+
+
+def _is_safetensors(head: bytes, n_bytes: int) -> bool:
+    """Eight bytes with the length of a header that lies within the file, then its first brace."""
+    return head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= n_bytes - 8
 
 
 def _from_pickle(path: Path, container: str, pickled: Pickled) -> Contents:

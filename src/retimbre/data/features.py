@@ -8,13 +8,14 @@ from torch import Tensor
 
 from retimbre.audio import cleaning
 from retimbre.audio.energy import energy
-from retimbre.audio.files import FileFacts, load_audio, probe
+from retimbre.audio.files import FileFacts, load_audio, probe, resample
 from retimbre.audio.mel import MelSpec, log_mel
 from retimbre.audio.pitch import Pitch, pitch_hz
 from retimbre.audio.waveform import Audio
 from retimbre.errors import AudioError, DataError
 
 TRIMMABLE = 10.0  # a recording this many times too long is a wrong file, not one with much silence
+MOST_CLIPPED = 0.01  # share of a recording's samples; beyond it, speech is audibly distorted throughout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,14 +53,31 @@ class PrepareOptions:
             raise DataError("a peak cannot be reached", expected="above 0, at most 1", found=str(self.peak))
 
 
-def prepared_audio(recording: Path, mel: MelSpec, options: PrepareOptions) -> Audio:
-    """One channel, cleaned, at the rate of `mel`, a whole number of hops long.
+@dataclass(frozen=True, kw_only=True)
+class Cleaned:
+    """A recording as it is trained on.
+
+    Args:
+        audio: One channel, cleaned, a whole number of hops long.
+        clipped_share: Share of the recording's own samples that lie in runs at its limits.
+    """
+
+    audio: Audio
+    clipped_share: float
+
+
+def prepared_audio(recording: Path, mel: MelSpec, options: PrepareOptions) -> Cleaned:
+    """A recording cleaned, at the rate of `mel`.
 
     Raises:
         AudioError: if the recording cannot be read or is not good enough.
     """
     _require_usable(probe(recording), mel, options)
-    audio = load_audio(recording, sample_rate_hz=mel.sample_rate_hz)
+    recorded = load_audio(recording)
+    clipped_share = cleaning.count_clipped(recorded) / recorded.n_samples
+    if clipped_share > MOST_CLIPPED:
+        raise AudioError(f"more than {MOST_CLIPPED:.0%} of it is clipped", found=f"{clipped_share:.1%}")
+    audio = resample(recorded, mel.sample_rate_hz)
     if options.trims_silence:
         audio = cleaning.trim_silence(
             audio, threshold_db=options.trim_threshold_db, margin_ms=options.trim_margin_ms
@@ -70,7 +88,8 @@ def prepared_audio(recording: Path, mel: MelSpec, options: PrepareOptions) -> Au
         raise AudioError(
             f"quieter than {options.least_loudness_lufs:g} LUFS", found=f"{loudness_lufs:.1f} LUFS"
         )
-    return cleaning.to_whole_hops(cleaning.peak_normalise(audio, options.peak), mel.hop_samples)
+    audio = cleaning.to_whole_hops(cleaning.peak_normalise(audio, options.peak), mel.hop_samples)
+    return Cleaned(audio=audio, clipped_share=clipped_share)
 
 
 def spec_of(audio: Audio, mel: MelSpec) -> Float[Tensor, "mels frames"]:

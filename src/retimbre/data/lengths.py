@@ -1,9 +1,10 @@
-"""Do recording, real spec and produced spec of each utterance have the same length? Asked before training."""
+"""Do recording, real spec, produced spec and text of each utterance fit in length? Asked before training."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from retimbre.audio.mel import MelSpec
+from retimbre.data.prepare import LeftOut
 from retimbre.data.store import Store
 from retimbre.data.utterance import Utterance
 from retimbre.errors import RetimbreError
@@ -30,6 +31,24 @@ def mismatches(
     """
     compared = (_compare(store, utterance, mel, with_produced) for utterance in utterances)
     return [mismatch for mismatch in compared if mismatch]
+
+
+def long_texts(
+    utterances: Iterable[Utterance],
+    *,
+    n_symbols: Callable[[Utterance], int],
+    n_frames: Callable[[Utterance], int],
+) -> list[LeftOut]:
+    """Utterances with more symbols than frames: no alignment can give each symbol a frame."""
+    lengths = ((utterance, n_symbols(utterance), n_frames(utterance)) for utterance in utterances)
+    return [
+        LeftOut(
+            utterance=utterance,
+            reason=f"the text is longer than the sound ({symbols} symbols, {frames} frames)",
+        )
+        for utterance, symbols, frames in lengths
+        if symbols > frames
+    ]
 
 
 def _compare(store: Store, utterance: Utterance, mel: MelSpec, with_produced: bool) -> Mismatch | None:

@@ -23,7 +23,7 @@ from retimbre.errors import AudioError, DataError
 
 Step = Literal["audio", "spec", "pitch", "energy"]
 STEPS: tuple[Step, ...] = get_args(Step)
-VERSIONS = {"audio": 1, "spec": 1, "pitch": 1, "energy": 1}  # raised when a step computes something else
+VERSIONS = {"audio": 2, "spec": 1, "pitch": 1, "energy": 1}  # raised when a step computes something else
 ENDINGS = ("wav", "flac", "ogg", "mp3", "WAV", "FLAC", "OGG", "MP3")
 
 
@@ -99,9 +99,14 @@ def _made(job: Job, utterance: Utterance) -> Outcome:
 
 def _make_audio(job: Job, utterance: Utterance, source: str) -> AudioFacts:
     recording = _require_recording(job, utterance)
-    audio = features.prepared_audio(recording, job.mel, job.options)
-    is_mixed = probe(recording).n_channels > 1
-    return job.store.write_audio(utterance, audio, source=source, is_mixed=is_mixed)
+    cleaned = features.prepared_audio(recording, job.mel, job.options)
+    return job.store.write_audio(
+        utterance,
+        cleaned.audio,
+        source=source,
+        is_mixed=probe(recording).n_channels > 1,
+        clipped_share=cleaned.clipped_share,
+    )
 
 
 def _make(job: Job, utterance: Utterance, step: Step, audio: Audio, source: str) -> None:

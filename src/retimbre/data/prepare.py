@@ -17,7 +17,7 @@ from retimbre.data.writing import sweep, write_text
 from retimbre.errors import DataError
 from retimbre.jobs.local import map_items, n_cores
 
-__all__ = ["LeftOut", "PrepareOptions", "Prepared", "Step", "prepare"]
+__all__ = ["LeftOut", "PrepareOptions", "Prepared", "Step", "prepare", "write_left_out"]
 
 ITEMS_PER_WORKER = 60  # a new process takes about as long to start as these take to prepare
 SHOW_REASONS = 4
@@ -39,6 +39,7 @@ class Prepared:
         n_done: Utterances for which each step was computed.
         n_reused: Utterances for which it was there already.
         n_mixed: Kept recordings with two channels, mixed to one.
+        n_clipped: Kept recordings of which a little is clipped.
         audio_s: How long the kept recordings sound together.
         elapsed_s: How long preparing took.
     """
@@ -48,6 +49,7 @@ class Prepared:
     n_done: dict[str, int]
     n_reused: dict[str, int]
     n_mixed: int
+    n_clipped: int
     audio_s: float
     elapsed_s: float
 
@@ -153,14 +155,14 @@ def _summary(outcomes: list[Outcome], steps: tuple[Step, ...], mel: MelSpec, ela
         n_done={step: sum(step in outcome.done for outcome in outcomes) for step in steps},
         n_reused={step: sum(step in outcome.reused for outcome in outcomes) for step in steps},
         n_mixed=sum(facts.is_mixed for facts in kept),
+        n_clipped=sum(facts.clipped_share > 0 for facts in kept),
         audio_s=sum(facts.n_samples for facts in kept) / mel.sample_rate_hz,
         elapsed_s=elapsed_s,
     )
 
 
 def _write_lists(job: Job, prepared: Prepared) -> None:
-    rows = [f"{left.utterance.basename}\t{_one_line(left.reason)}\n" for left in prepared.left_out]
-    write_text(job.store.left_out_path, "basename\treason\n" + "".join(rows))
+    write_left_out(job.store, prepared.left_out)
     if not prepared.kept:
         return
     write_filelist(job.store.filelist_path(), prepared.kept)
@@ -171,9 +173,16 @@ def _write_lists(job: Job, prepared: Prepared) -> None:
         "n_kept": len(prepared.kept),
         "n_left_out": len(prepared.left_out),
         "n_mixed": prepared.n_mixed,
+        "n_clipped": prepared.n_clipped,
         "audio_s": round(prepared.audio_s, 3),
     }
     job.store.write_json(job.store.prepared_path, how)
+
+
+def write_left_out(store: Store, left_out: Sequence[LeftOut]) -> None:
+    """List what is not trained on, and why."""
+    rows = [f"{left.utterance.basename}\t{_one_line(left.reason)}\n" for left in left_out]
+    write_text(store.left_out_path, "basename\treason\n" + "".join(rows))
 
 
 def _one_line(text: str) -> str:

@@ -49,12 +49,14 @@ class AudioFacts:
         source: Fingerprint of what it was made from; None if another program made it.
         content: Digest of the file.
         is_mixed: Made from two channels.
+        clipped_share: Share of the recording's samples that were clipped.
     """
 
     source: str | None
     content: str
     n_samples: int
     is_mixed: bool = False
+    clipped_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -106,11 +108,19 @@ class Store:
         """How this folder was made."""
         return self.root / "prepared.json"
 
-    def write_audio(self, utterance: Utterance, audio: Audio, *, source: str, is_mixed: bool) -> AudioFacts:
+    def write_audio(
+        self, utterance: Utterance, audio: Audio, *, source: str, is_mixed: bool, clipped_share: float = 0.0
+    ) -> AudioFacts:
         """Write a prepared recording, then what is known about it."""
         path = self.audio_path(utterance, audio.sample_rate_hz)
         write_with(path, audio.save)
-        facts = AudioFacts(source=source, content=_digest(path), n_samples=audio.n_samples, is_mixed=is_mixed)
+        facts = AudioFacts(
+            source=source,
+            content=_digest(path),
+            n_samples=audio.n_samples,
+            is_mixed=is_mixed,
+            clipped_share=clipped_share,
+        )
         write_text(path.with_suffix(".json"), json.dumps(asdict(facts)) + "\n")
         return facts
 

@@ -1,1 +1,1 @@
-"""Run one function over many items; knows no speech."""
+"""Run one function over many items, or in one process only; knows no speech."""

@@ -3,15 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jaxtyping import Float
+from torch import Tensor
+
 from retimbre.audio.cleaning import peak_normalise
 from retimbre.audio.waveform import Audio
+from retimbre.data.coverage import read_utterance
 from retimbre.data.utterance import Utterance
 from retimbre.evaluate.measures import available_measures, measured
 from retimbre.evaluate.table import Scores, scores
 from retimbre.jobs.listener import Listener
 from retimbre.models.load import Loaded
 from retimbre.pipelines.delay import Delay, advanced, measure_delay
-from retimbre.pipelines.everyvoice import speak_spec, vocode
+from retimbre.pipelines.everyvoice import ids_of, speak_ids, vocode
 from retimbre.pipelines.teacher_forcing import teacher_forced_specs
 from retimbre.report.contents import Kind, Spoken, System
 from retimbre.training.material import Material
@@ -93,10 +97,14 @@ def _teacher_forced(material: Material, contestant: Contestant) -> dict[Utteranc
 
 def _freely(utterance: Utterance, contestants: Sequence[Contestant]) -> Spoken:
     audio = {
-        c.system.name: _playable(vocode(speak_spec(utterance.text, c.text_to_spec).spec, c.vocoder))
-        for c in contestants
+        c.system.name: _playable(vocode(_spec_of(utterance, c.text_to_spec), c.vocoder)) for c in contestants
     }
     return Spoken(name=utterance.basename, text=utterance.text, kind=Kind.FREE_RUNNING, audio=audio)
+
+
+def _spec_of(utterance: Utterance, loaded: Loaded) -> Float[Tensor, "mels frames"]:
+    ids = ids_of(read_utterance(utterance, loaded.description.reading), loaded)
+    return speak_ids(ids, loaded).spec
 
 
 def _playable(audio: Audio) -> Audio:

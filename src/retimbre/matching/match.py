@@ -21,7 +21,7 @@ from retimbre.recipe.read import read_recipe
 from retimbre.recipe.recipe import Recipe
 from retimbre.report.build import build_report
 from retimbre.training.build import spec_to_wav_from
-from retimbre.training.material import Material, prepare_material, require_same_lengths
+from retimbre.training.material import Material, prepare_material, require_same_lengths, without_long_texts
 from retimbre.training.run import (
     Finished,
     require_unused,
@@ -91,7 +91,8 @@ def match(request: MatchRequest, *, listener: Listener) -> Matched:
     pair = _load(request, listener)
     material = prepare_material(request.recipe, mel=pair.vocoder.description.mel, listener=listener)
     require_known_symbols(material.utterances, pair.text_to_spec)
-    write_produced_specs(material.utterances, material.store, pair.text_to_spec, listener=listener)
+    material = without_long_texts(material, request.recipe, pair.text_to_spec, listener)
+    _produce_specs(request.recipe, material, pair.text_to_spec, listener)
     require_same_lengths(material, has_produced=True)
     misfit = measure_misfit(material, pair.vocoder, material.held_out)
     listener.say("Misfit", misfit.sentence)
@@ -113,6 +114,20 @@ def match(request: MatchRequest, *, listener: Listener) -> Matched:
     if any(run.was_interrupted for run in runs):
         return Matched(run=matched.run, model=matched.model, report=None, was_interrupted=True)
     return _conclude(request, material, pair, plan, misfit, runs, listener)
+
+
+def _produce_specs(recipe: Recipe, material: Material, text_to_spec: Loaded, listener: Listener) -> None:
+    """What is trained on may have the recording's prosody; what judges has the model's own, as in use."""
+    store = material.store
+    judging, has_true_prosody = material.validation + material.held_out, _has_true_prosody(recipe)
+    write_produced_specs(
+        material.training, store, text_to_spec, has_true_prosody=has_true_prosody, listener=listener
+    )
+    write_produced_specs(judging, store, text_to_spec, listener=listener)
+
+
+def _has_true_prosody(recipe: Recipe) -> bool:
+    return recipe.training.produced_prosody == "recording"
 
 
 def _conclude(
@@ -188,12 +203,13 @@ def _require_same_match(request: MatchRequest) -> None:
         ("text-to-spec model", lineage[MATCHED_TO], request.spec_model),
     )
     changed = [name for name, sha256, path in files if path and path.is_file() and sha256_of(path) != sha256]
-    begun = read_recipe(stored_recipe(folder)).data.model_dump(exclude=PLACES)
+    begun = read_recipe(stored_recipe(folder))
+    data = begun.data.model_dump(exclude=PLACES)
     changed += [
-        f"data.{name}"
-        for name, value in asked.data.model_dump(exclude=PLACES).items()
-        if value != begun[name]
+        f"data.{name}" for name, value in asked.data.model_dump(exclude=PLACES).items() if value != data[name]
     ]
+    if _has_true_prosody(asked) != _has_true_prosody(begun):
+        changed.append("training.produced_prosody")
     if changed:
         raise RunError(
             f"the match in {folder} was begun with something else",

@@ -50,6 +50,7 @@ def make_plan(given: Training, facts: Facts) -> Plan:
     rate, learning_rate = _learning_rate(given, n_steps)
     n_first, first = _discriminators_first(given, facts, n_steps)
     n_samples, shift = _target_delay(given, facts, n_steps)
+    prosody = _prosody(given)
     every = max(1, n_steps // 8)
     open_choices = {
         "validate_every_steps": every,
@@ -67,7 +68,7 @@ def make_plan(given: Training, facts: Facts) -> Plan:
             "optimiser": given.optimiser.model_copy(update={"learning_rate": rate}),
         }
     )
-    return Plan(training=training, choices=(learning_rate, steps, first, shift))
+    return Plan(training=training, choices=(learning_rate, steps, prosody, first, shift))
 
 
 def _steps(given: Training, facts: Facts) -> tuple[int, Choice]:
@@ -92,6 +93,18 @@ def _learning_rate(given: Training, n_steps: int) -> tuple[float, Choice]:
     else:
         rate, reason = 1e-4, "a vocoder's usual rate: the run is too short for a lower one"
     return rate, Choice(choice="learning rate", value=f"{rate:g}", reason=reason)
+
+
+def _prosody(given: Training) -> Choice:
+    whose = given.produced_prosody
+    if "produced_prosody" in given.model_fields_set:
+        reason = "as the recipe says"
+    else:
+        reason = (
+            "a spec of another pitch than the sound beside it teaches the vocoder to leave the voice out; "
+            "what judges has the model's own"
+        )
+    return Choice(choice="pitch and energy of the pairs", value=f"the {whose}'s", reason=reason)
 
 
 def _discriminators_first(given: Training, facts: Facts, n_steps: int) -> tuple[int, Choice]:

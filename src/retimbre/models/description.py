@@ -3,12 +3,13 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from retimbre.audio.mel import MelSpec
 from retimbre.data.stats import Stats
 from retimbre.errors import CheckpointError, RetimbreError
 from retimbre.text.normalise import TextRules
+from retimbre.text.reading import Level, Reading
 
 FORMAT_VERSION = 1
 
@@ -24,6 +25,7 @@ class Description:
         symbols: Rows of the symbol table in their order; empty for a vocoder.
         text_level: What the symbols are: "characters", or "phones".
         text_rules: How text becomes symbols.
+        g2p: Language -> whose rules find its phones, for a model of phones that is given letters.
         speakers: Names in the order of their embedding rows.
         languages: Likewise.
         stats: What pitch and energy were normalised with; a vocoder has none.
@@ -38,8 +40,9 @@ class Description:
     sizes: Mapping[str, Any]
     mel: MelSpec
     symbols: tuple[str, ...] = ()
-    text_level: Literal["characters", "phones"] = "characters"
+    text_level: Level = "characters"
     text_rules: TextRules = field(default_factory=TextRules)
+    g2p: Mapping[str, str] = field(default_factory=dict)
     speakers: tuple[str, ...] = ("default",)
     languages: tuple[str, ...] = ("default",)
     stats: Stats | None = None
@@ -48,6 +51,16 @@ class Description:
     is_exported: bool = False
     assumed: tuple[str, ...] = ()
     lineage: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def reading(self) -> Reading:
+        """How it reads a text."""
+        return Reading(
+            level=self.text_level,
+            rules=self.text_rules,
+            engines=self.g2p,
+            has_one_language=len(self.languages) == 1,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `from_dict` gives the same Description back."""
@@ -59,6 +72,7 @@ class Description:
             "symbols": list(self.symbols),
             "text_level": self.text_level,
             "text_rules": self.text_rules.to_dict(),
+            "g2p": dict(self.g2p),
             "speakers": list(self.speakers),
             "languages": list(self.languages),
             "stats": self.stats.to_dict() if self.stats else None,
@@ -95,6 +109,7 @@ class Description:
             symbols=tuple(values["symbols"]),
             text_level=values.get("text_level", "characters"),
             text_rules=TextRules.from_dict(values["text_rules"]),
+            g2p=dict(values.get("g2p", {})),
             speakers=tuple(values["speakers"]),
             languages=tuple(values["languages"]),
             stats=Stats.from_dict(values["stats"]) if values["stats"] else None,

@@ -12,7 +12,7 @@ from retimbre.models.fastspeech2.batch import TextBatch
 from retimbre.models.fastspeech2.variance import Controls
 from retimbre.models.load import Loaded
 from retimbre.pipelines.fit import require_fit, text_to_spec_in, vocoder_in
-from retimbre.text.normalise import normalise
+from retimbre.text.reading import Read
 from retimbre.text.symbols import SymbolTable
 
 
@@ -24,18 +24,36 @@ class SpokenText:
     durations: Int[Tensor, "symbols"]
 
 
-def encode(text: str, loaded: Loaded) -> tuple[int, ...]:
-    """Text -> ids of the model's own table; a symbol that it does not know is an error, never dropped."""
-    normalised = normalise(text, loaded.description.text_rules)
-    encoded = SymbolTable(loaded.description.symbols).encode(normalised)
-    if encoded.unknown:
-        shown = " ".join(sorted(set(encoded.unknown)))
+def encode(text: str, loaded: Loaded, *, language: str | None = None) -> tuple[int, ...]:
+    """Text -> ids of the model's own table; what it cannot say is an error, never dropped.
+
+    A model of phones gets those of the text, where its description names rules for the language; otherwise
+    the text is taken for phones.
+    """
+    described = loaded.description
+    return ids_of(described.reading.of(text, language=language or described.languages[0]), loaded)
+
+
+def ids_of(read: Read, loaded: Loaded) -> tuple[int, ...]:
+    """A text as the model reads it -> ids.
+
+    Raises:
+        TextError: if something of it cannot be said, or nothing is left.
+    """
+    encoded, shown = SymbolTable(loaded.description.symbols).encode(read.text), read.text[:60]
+    if read.silent:
         raise TextError(
-            f"the model has no symbols for: {shown} (in '{text[:60]}')",
+            f"there is no rule that says: {' '.join(dict.fromkeys(read.silent))}",
+            do="write it out as it is spoken",
+        )
+    if encoded.unknown:
+        unknown = " ".join(sorted(set(encoded.unknown)))
+        raise TextError(
+            f"the model has no symbols for: {unknown} (in '{shown}')",
             do="write the text with the model's own symbols; 'retimbre inspect FILE' lists them",
         )
     if not encoded.ids:
-        raise TextError(f"nothing is left to speak of '{text[:60]}'", expected="at least one known symbol")
+        raise TextError(f"nothing is left to speak of '{shown}'", expected="at least one known symbol")
     return tuple(encoded.ids)
 
 
@@ -43,8 +61,20 @@ def speak_spec(
     text: str, loaded: Loaded, *, speaker: str | None = None, language: str | None = None, pace: float = 1.0
 ) -> SpokenText:
     """What the text-to-spec model makes of a text; `pace` 2 speaks twice as fast."""
-    ids = torch.tensor(encode(text, loaded))
-    model = text_to_spec_in(loaded)
+    ids = encode(text, loaded, language=language)
+    return speak_ids(ids, loaded, speaker=speaker, language=language, pace=pace)
+
+
+def speak_ids(
+    symbols: tuple[int, ...],
+    loaded: Loaded,
+    *,
+    speaker: str | None = None,
+    language: str | None = None,
+    pace: float = 1.0,
+) -> SpokenText:
+    """What the text-to-spec model makes of the rows of its own symbol table."""
+    ids, model = torch.tensor(symbols), text_to_spec_in(loaded)
     batch = TextBatch(
         symbols=ids.unsqueeze(0),
         n_symbols=torch.tensor([len(ids)]),

@@ -18,7 +18,7 @@ from retimbre.data.utterance import Utterance
 from retimbre.errors import DataError, RunError, TextError
 from retimbre.jobs.listener import Listener, Silent
 from retimbre.models.load import Loaded, load_model
-from retimbre.pipelines.everyvoice import encode, speak_spec, vocode
+from retimbre.pipelines.everyvoice import encode, ids_of, speak_ids, vocode
 from retimbre.pipelines.fit import require_fit, text_to_spec_in, vocoder_in
 from retimbre.pipelines.teacher_forcing import name_in_list, teacher_forced_specs
 
@@ -168,13 +168,10 @@ def _free(
 ) -> Iterator[tuple[Utterance, torch.Tensor]]:
     """Each text as the model speaks it; all of them are read before the first one is spoken."""
     described = loaded.description
-    has_phones = described.text_level == "phones"
-    texts = [u.phones if has_phones and u.phones else u.text for u in utterances]
-    for text in texts:
-        encode(text, loaded)
-    for n_done, (utterance, text) in enumerate(zip(utterances, texts, strict=True), start=1):
-        spoken = speak_spec(
-            text,
+    ids = [_ids_of(utterance, request, loaded) for utterance in utterances]
+    for n_done, (utterance, symbols) in enumerate(zip(utterances, ids, strict=True), start=1):
+        spoken = speak_ids(
+            symbols,
             loaded,
             speaker=request.speaker or name_in_list(utterance.speaker, described.speakers),
             language=request.language or name_in_list(utterance.language, described.languages),
@@ -182,6 +179,15 @@ def _free(
         )
         yield utterance, spoken.spec
         listener.progress("Speaking", n_done, len(utterances))
+
+
+def _ids_of(utterance: Utterance, request: Request, loaded: Loaded) -> tuple[int, ...]:
+    """Phones from the list win over those that rules find."""
+    described = loaded.description
+    if described.text_level == "phones" and utterance.phones:
+        return ids_of(described.reading.of_phones(utterance.phones), loaded)
+    language = request.language or name_in_list(utterance.language, described.languages)
+    return encode(utterance.text, loaded, language=language)
 
 
 def _written(

@@ -12,14 +12,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from retimbre.audio.files import probe
-from retimbre.data.coverage import text_of, unknown_symbols
+from retimbre.data.coverage import read_utterance, unknown_symbols
 from retimbre.data.store import Store
 from retimbre.data.utterance import Utterance
 from retimbre.errors import DataError, TextError
 from retimbre.jobs.listener import Listener, Silent
 from retimbre.models.fastspeech2.batch import Item, collate
 from retimbre.models.load import Loaded
-from retimbre.pipelines.everyvoice import encode, index_of
+from retimbre.pipelines.everyvoice import ids_of, index_of
 from retimbre.pipelines.fit import text_to_spec_in
 from retimbre.text.symbols import SymbolTable
 
@@ -33,9 +33,8 @@ def training_item(utterance: Utterance, store: Store, loaded: Loaded) -> Item:
             f"{loaded.path.name} does not say what pitch and energy were normalised with",
             do="train it again, or use a checkpoint that carries its stats",
         )
-    text = text_of(utterance, loaded.description.text_level)
     return Item(
-        symbols=torch.tensor(encode(text, loaded)),
+        symbols=torch.tensor(ids_of(read_utterance(utterance, loaded.description.reading), loaded)),
         spec=features.spec,
         pitch=stats.pitch.normalise(features.f0_hz),
         energy=stats.energy.normalise(features.energy),
@@ -73,12 +72,7 @@ def name_in_list(name: str, names: tuple[str, ...]) -> str | None:
 def require_known_symbols(utterances: Sequence[Utterance], loaded: Loaded) -> None:
     """Raise TextError, naming symbols and utterances, if the model cannot read some of the texts."""
     description = loaded.description
-    unknown = unknown_symbols(
-        utterances,
-        SymbolTable(description.symbols),
-        description.text_rules,
-        level=description.text_level,
-    )
+    unknown = unknown_symbols(utterances, SymbolTable(description.symbols), description.reading)
     if unknown:
         shown = "; ".join(f"'{symbol}' in {', '.join(names[:3])}" for symbol, names in unknown.items())
         raise TextError(
@@ -92,10 +86,15 @@ def teacher_forced_specs(
     store: Store,
     loaded: Loaded,
     *,
+    has_true_prosody: bool = False,
     batch_size: int = 8,
     listener: Listener | None = None,
 ) -> Iterator[tuple[Utterance, Float[Tensor, "mels frames"]]]:
-    """The produced spec of each utterance, as long as its recording; the same in any batch."""
+    """The produced spec of each utterance, as long as its recording; the same in any batch.
+
+    Args:
+        has_true_prosody: Give the model the recording's pitch and energy too, instead of its own.
+    """
     listener = listener or Silent()
     model = text_to_spec_in(loaded)
     device = model.text_input_layer.weight.device
@@ -107,7 +106,7 @@ def teacher_forced_specs(
         items = [training_item(utterance, store, loaded) for utterance in group]
         batch = collate(items, pad_spec=mel.silence).to(device)
         with torch.inference_mode():
-            spoken = model.teacher_force(batch)
+            spoken = model.teacher_force(batch, has_true_prosody=has_true_prosody)
         for row, utterance in enumerate(group):
             yield utterance, spoken.spec[row, : int(spoken.n_frames[row])].T.cpu().clone()
         listener.progress("Produced specs", min(start + batch_size, len(ordered)), len(ordered))
@@ -129,13 +128,19 @@ def write_produced_specs(
     store: Store,
     loaded: Loaded,
     *,
+    has_true_prosody: bool = False,
     batch_size: int = 8,
     listener: Listener | None = None,
 ) -> int:
     """Write each produced spec under its utterance's basename, as EveryVoice does; how many."""
     n_written = 0
     for utterance, spec in teacher_forced_specs(
-        utterances, store, loaded, batch_size=batch_size, listener=listener
+        utterances,
+        store,
+        loaded,
+        has_true_prosody=has_true_prosody,
+        batch_size=batch_size,
+        listener=listener,
     ):
         store.write_produced_spec(utterance, spec, loaded.description.mel)
         n_written += 1

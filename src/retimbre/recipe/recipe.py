@@ -48,6 +48,8 @@ class Text(Section):
     """How text is cleaned and which symbols there are; only asked where no base checkpoint says it."""
 
     characters: str = Field("abcdefghijklmnopqrstuvwxyz", description="Letters beside the punctuation.")
+    phones: tuple[str, ...] = Field((), description="Phones instead of letters.")
+    g2p: str = Field("", description="Whose rules find the phones, as in 'eng'; none: the list has them.")
     cleaners: tuple[str, ...] = Field(
         ("lower", "nfc_normalize", "collapse_whitespace", "strip_text"), description="In this order."
     )
@@ -101,6 +103,9 @@ class LossWeights(Section):
     attn_bin_from_step: int = Field(0, ge=0, description="Step at which binarisation starts to grow.")
     attn_bin_full_step: int = Field(1000, ge=1, description="Step at which binarisation is at full strength.")
     mel: float = Field(45.0, ge=0, description="Mel loss of the vocoder.")
+    multi_scale: float = Field(
+        0.0, ge=0, description="Mel loss of the vocoder through seven windows; 15 in BigVGAN-v2."
+    )
     feature: float = Field(2.0, ge=0, description="Feature matching of the vocoder.")
     adversarial: float = Field(1.0, ge=0, description="Adversarial loss of the vocoder.")
 
@@ -140,6 +145,9 @@ class Training(Section):
     frozen: tuple[str, ...] = Field((), description="Tensor names, or their beginnings, that do not move.")
     spec_source: Literal["real", "produced"] = Field(
         "real", description="What a vocoder hears: real specs, or what text-to-spec produced (matching)."
+    )
+    produced_prosody: Literal["model", "recording"] = Field(
+        "recording", description="Whose pitch and energy the produced specs that matching trains on have."
     )
     target_delay_samples: int = Field(
         0, description="How late a vocoder's target comes: the delay that it has learnt and is to keep."

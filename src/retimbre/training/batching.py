@@ -7,6 +7,8 @@ import numpy as np
 from torch import Generator
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from retimbre.errors import RetimbreError
+
 Item = TypeVar("Item")
 
 
@@ -79,14 +81,41 @@ def batch_loader(
     collate: Callable[[list[Item]], Any],
     *,
     n_workers: int,
-) -> "DataLoader[Any]":
+) -> Iterator[Any]:
     """Batches of `dataset` in `order`; the order and the values are the same for any number of workers."""
-    return DataLoader(
-        dataset,
-        batch_sampler=order,
-        collate_fn=collate,
+    loader = DataLoader(
+        _WholeBatches(dataset, collate),
+        sampler=order,
+        batch_size=None,
+        collate_fn=_as_it_is,
         num_workers=n_workers,
         multiprocessing_context="forkserver" if n_workers else None,
         # A generator of its own: a loader must not draw from the numbers that dropout uses.
         generator=Generator().manual_seed(order.seed),
     )
+    return _raising(iter(loader))
+
+
+class _WholeBatches(Dataset[Any]):
+    """A batch for each list of keys, or the error that it ended in: raised in a worker, torch would make one
+    long text of it."""
+
+    def __init__(self, dataset: "Dataset[Any]", collate: Callable[[list[Any]], Any]) -> None:
+        self.dataset, self.collate = dataset, collate
+
+    def __getitem__(self, keys: list[Key]) -> Any:  # noqa: ANN401
+        try:
+            return self.collate([self.dataset[key] for key in keys])
+        except RetimbreError as error:
+            return error
+
+
+def _as_it_is(batch: Any) -> Any:  # noqa: ANN401
+    return batch
+
+
+def _raising(batches: Iterator[Any]) -> Iterator[Any]:
+    for batch in batches:
+        if isinstance(batch, RetimbreError):
+            raise batch
+        yield batch

@@ -6,6 +6,7 @@ from dataclasses import replace
 from torch import nn
 
 from retimbre.checkpoint.fill import load_weights
+from retimbre.data.coverage import guessed_words
 from retimbre.data.utterance import Utterance
 from retimbre.jobs.listener import Listener
 from retimbre.models.description import Description, sizes_of
@@ -33,7 +34,9 @@ from retimbre.training.freezing import freeze
 from retimbre.training.hifigan import spec_to_wav_job
 from retimbre.training.job import Job
 from retimbre.training.lineage import lineage
-from retimbre.training.material import Material
+from retimbre.training.material import Material, without_long_texts
+
+SHOWN = 5  # guessed words
 
 
 def text_to_spec_from(recipe: Recipe, material: Material, base: Loaded | None, listener: Listener) -> Job:
@@ -45,13 +48,16 @@ def text_to_spec_from(recipe: Recipe, material: Material, base: Loaded | None, l
         description = replace(description, sizes=sizes_of(model.config))
     else:
         model, description = text_to_spec_in(base), base.description
-    description = replace(
-        description, stats=material.stats, lineage=lineage(recipe, material, description.lineage), step=0
-    )
     loaded = Loaded(
         model=model, description=description, path=recipe.base or recipe.runs, stage="text-to-spec"
     )
     require_known_symbols(material.utterances, loaded)
+    _tell_guessed(material, description, listener)
+    material = without_long_texts(material, recipe, loaded, listener)
+    description = replace(
+        description, stats=material.stats, lineage=lineage(recipe, material, description.lineage), step=0
+    )
+    loaded = replace(loaded, description=description)
     training = [training_item(u, material.store, loaded) for u in material.training]
     validation = {u.stem: training_item(u, material.store, loaded) for u in material.validation}
     _tell_frozen(freeze(model, recipe.training.frozen), listener)
@@ -91,13 +97,20 @@ def vocoder_item(utterance: Utterance, material: Material, *, is_produced: bool)
 
 
 def _new_text_to_spec(recipe: Recipe, material: Material) -> Description:
-    rules = TextRules(cleaners=recipe.text.cleaners, to_replace=dict(recipe.text.to_replace))
+    text = recipe.text
+    rules = TextRules(cleaners=text.cleaners, to_replace=dict(text.to_replace))
+    has_phones = bool(text.phones)
+    table = everyvoice_symbols(
+        characters=() if has_phones else tuple(text.characters), phones=text.phones, rules=rules
+    )
     return Description(
         family="fastspeech2",
         sizes={},
         mel=material.mel,
-        symbols=everyvoice_symbols(characters=tuple(recipe.text.characters), rules=rules).symbols,
+        symbols=table.symbols,
+        text_level="phones" if has_phones else "characters",
         text_rules=rules,
+        g2p={"default": text.g2p} if text.g2p else {},
     )
 
 
@@ -172,6 +185,14 @@ def _discriminators(recipe: Recipe, base: Loaded | None, listener: Listener) -> 
     return Discriminators(
         DiscriminatorConfig(width=sizes.width, periods=sizes.periods, n_scales=sizes.n_scales)
     )
+
+
+def _tell_guessed(material: Material, description: Description, listener: Listener) -> None:
+    guessed = guessed_words(material.utterances, description.reading)
+    if guessed:
+        shown = ", ".join(f"{word} ({names[0]})" for word, names in list(guessed.items())[:SHOWN])
+        more = f" and {len(guessed) - SHOWN} more" if len(guessed) > SHOWN else ""
+        listener.say("Pronounced by rule", f"{shown}{more}: if one is wrong, give the list a column 'phones'")
 
 
 def _tell_frozen(n_frozen: int, listener: Listener) -> None:

@@ -21,6 +21,7 @@ from retimbre.models.hifigan.loss import (
     feature_loss,
     generator_adversarial_loss,
     mel_loss_from_segments,
+    multi_scale_mel_loss,
 )
 from retimbre.models.hifigan.model import Generator
 from retimbre.models.load import save_model
@@ -119,6 +120,9 @@ class SpecToWavObjective:
     def _generate(self, batch: VocoderBatch, fake: Wave, progress: Progress) -> dict[str, Tensor]:
         weights = self.settings.loss
         losses = {"mel": weights.mel * mel_loss_from_segments(fake, batch.wave, self.mel)}
+        if weights.multi_scale:
+            through_scales = multi_scale_mel_loss(fake, batch.wave, self.mel.sample_rate_hz)
+            losses["multi_scale"] = weights.multi_scale * through_scales
         if self._is_adversarial(progress):
             of_real, of_fake = self.discriminators.teach(batch.wave, fake)
             losses["adversarial"] = weights.adversarial * generator_adversarial_loss(of_fake)

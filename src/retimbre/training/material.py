@@ -1,21 +1,24 @@
 """What a recipe trains on: recordings prepared, split, and compared with each other before training."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from retimbre.audio import mel as specs
 from retimbre.audio.files import probe
 from retimbre.audio.mel import MelSpec
-from retimbre.data.lengths import mismatches
+from retimbre.data.coverage import read_utterance
+from retimbre.data.lengths import long_texts, mismatches
 from retimbre.data.manifest import read_filelist, write_filelist
-from retimbre.data.prepare import LeftOut, PrepareOptions, prepare
+from retimbre.data.prepare import LeftOut, PrepareOptions, prepare, write_left_out
 from retimbre.data.split import split
 from retimbre.data.stats import Stats
 from retimbre.data.store import Store
 from retimbre.data.utterance import Utterance
 from retimbre.errors import DataError
 from retimbre.jobs.listener import Listener, Silent
-from retimbre.models.load import load_model
+from retimbre.models.load import Loaded, load_model
+from retimbre.pipelines.everyvoice import ids_of
+from retimbre.pipelines.fit import text_to_spec_in
 from retimbre.recipe.read import sizes_from_recipe
 from retimbre.recipe.recipe import Recipe, Spectrogram
 
@@ -95,15 +98,13 @@ def prepare_material(
     )
     if prepared.n_mixed:
         listener.say("Stereo", f"{prepared.n_mixed} recordings have two channels: mixed to one")
+    if prepared.n_clipped:
+        listener.say("Clipped", f"a little of {prepared.n_clipped} recordings is clipped: they are kept")
     kept = set(prepared.kept)
     usable = [u for u in parts.training if u in kept]
     held_out = tuple(u for u in parts.validation if u in kept)
     _require_enough(usable, held_out)
     training, validation = _chosen_by(usable, data.validation_fraction, recipe)
-    stats = store.measure_stats(training)
-    store.write_stats(stats)
-    write_filelist(store.filelist_path("training"), training)
-    write_filelist(store.filelist_path("validation"), validation)
     material = Material(
         store=store,
         mel=mel,
@@ -111,10 +112,56 @@ def prepare_material(
         validation=validation,
         held_out=held_out,
         left_out=tuple(prepared.left_out),
-        stats=stats,
+        stats=_write_parts(store, training, validation),
     )
     _tell(material, listener)
     return material
+
+
+def without_long_texts(
+    material: Material, recipe: Recipe, text_to_spec: Loaded, listener: Listener
+) -> Material:
+    """The material without utterances whose text has more symbols than their recording has frames.
+
+    Given durations say which frames belong to a symbol, none among them; a model that learns the alignment
+    gives each symbol one frame at least.
+    """
+    if not text_to_spec_in(text_to_spec).config.learns_alignment:
+        return material
+    reading = text_to_spec.description.reading
+    found = long_texts(
+        material.utterances,
+        n_symbols=lambda utterance: len(ids_of(read_utterance(utterance, reading), text_to_spec)),
+        n_frames=material.n_frames,
+    )
+    if not found:
+        return material
+    left_out = material.left_out + tuple(found)
+    write_left_out(material.store, left_out)
+    long = {left.utterance for left in found}
+    usable = [u for u in material.training + material.validation if u not in long]
+    held_out = tuple(u for u in material.held_out if u not in long)
+    _require_enough(usable, held_out)
+    training, validation = _chosen_by(usable, recipe.data.validation_fraction, recipe)
+    stats = _write_parts(material.store, training, validation)
+    material = replace(
+        material, training=training, validation=validation, held_out=held_out, left_out=left_out, stats=stats
+    )
+    listener.say(
+        "Long texts",
+        f"{len(found)} utterances have more symbols than frames: left out, {len(training)} remain to train "
+        f"on; see {material.store.left_out_path}",
+    )
+    return material
+
+
+def _write_parts(store: Store, training: Sequence[Utterance], validation: Sequence[Utterance]) -> Stats:
+    """What is learnt from and chosen by, as lists; the statistics are of what is learnt from."""
+    stats = store.measure_stats(training)
+    store.write_stats(stats)
+    write_filelist(store.filelist_path("training"), training)
+    write_filelist(store.filelist_path("validation"), validation)
+    return stats
 
 
 def _mel_of(recipe: Recipe) -> MelSpec:

@@ -2,12 +2,14 @@
 
 runs/<name>/
   recipe.yaml        everything resolved: running it again gives the same run
+  lock               held by the process that trains; left behind, it means nothing
   lineage.json       base and data by hash, contact
   checkpoints/…      see state.py
   model.safetensors  the best so far by the validation score, ready to use; its description beside it as JSON
   metrics.jsonl      one line per logged step; TensorBoard events beside it
 """
 
+import json
 import signal
 import threading
 from collections.abc import Iterator, Mapping
@@ -25,7 +27,8 @@ from torch.optim import AdamW, Optimizer
 from retimbre.checkpoint.write import write_json, write_text
 from retimbre.errors import RecipeError, RunError
 from retimbre.jobs.listener import Listener, Silent
-from retimbre.recipe.read import write_recipe
+from retimbre.jobs.lock import only_process
+from retimbre.recipe.read import read_recipe, write_recipe
 from retimbre.recipe.recipe import Recipe, Training
 from retimbre.training.batching import BatchOrder, batch_loader
 from retimbre.training.fabric import make_fabric
@@ -47,6 +50,8 @@ from retimbre.training.state import (
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+LOCK = "lock"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +91,8 @@ def run_folder(recipe: Recipe) -> Path:
 def require_unused(recipe: Recipe) -> None:
     """No run writes into another run's folder."""
     folder = run_folder(recipe)
-    if folder.exists() and any(not path.name.endswith(".part") for path in folder.iterdir()):
+    names = [path.name for path in folder.iterdir()] if folder.exists() else []
+    if any(name != LOCK and not name.endswith(".part") for name in names):
         raise RunError(
             f"there is a run in {folder} already",
             do=f"go on with it by --resume, or name a new one: -c name={recipe.name}-2",
@@ -98,19 +104,28 @@ def start(recipe: Recipe, job: Job, *, listener: Listener | None = None, device:
     require_unused(recipe)
     folder, settings = run_folder(recipe), recipe.training
     folder.mkdir(parents=True, exist_ok=True)
-    sweep(folder)
     fabric, state = _prepare(job, settings, device)
     require_room(folder, (settings.keep_checkpoints + 2) * checkpoint_bytes(state))
-    write_text(folder / "recipe.yaml", write_recipe(recipe.resolved_against(Path.cwd())))
-    write_json(folder / "lineage.json", dict(job.description.lineage))
-    journal = Journal(folder)
-    return _go(_Live(folder, job, settings, fabric, state, journal, listener or Silent(), Progress()))
+    with only_process(folder / LOCK, f"the run in {folder}"):
+        require_unused(recipe)  # another process may have begun it a moment ago
+        sweep(folder)
+        write_text(folder / "recipe.yaml", write_recipe(recipe.resolved_against(Path.cwd())))
+        write_json(folder / "lineage.json", dict(job.description.lineage))
+        journal = Journal(folder)
+        return _go(_Live(folder, job, settings, fabric, state, journal, listener or Silent(), Progress()))
 
 
 def resume(recipe: Recipe, job: Job, *, listener: Listener | None = None, device: str = "auto") -> Finished:
     """The same run, from its newest whole checkpoint; from its start if it never came to one."""
-    folder, settings, listener = run_folder(recipe), recipe.training, listener or Silent()
+    folder = run_folder(recipe)
     stored_recipe(folder)
+    with only_process(folder / LOCK, f"the run in {folder}"):
+        _require_same_material(recipe, job)
+        return _go(_resumed(recipe, job, listener or Silent(), device))
+
+
+def _resumed(recipe: Recipe, job: Job, listener: Listener, device: str) -> _Live:
+    folder, settings = run_folder(recipe), recipe.training
     sweep(folder)
     if not (folder / "lineage.json").exists():  # it was killed in its first moments
         write_json(folder / "lineage.json", dict(job.description.lineage))
@@ -122,7 +137,44 @@ def resume(recipe: Recipe, job: Job, *, listener: Listener | None = None, device
         listener.say("Checkpoint", note)
     listener.say("Resumed", f"at step {progress.step:,} of {settings.steps:,}")
     journal = Journal(folder, from_step=progress.step if has_checkpoint else -1)
-    return _go(_Live(folder, job, settings, fabric, state, journal, listener, progress))
+    _keep_recipe(recipe, journal, progress.step)
+    return _Live(folder, job, settings, fabric, state, journal, listener, progress)
+
+
+def _require_same_material(recipe: Recipe, job: Job) -> None:
+    """Another list, or other recordings of it, would be split and ordered anew in the middle of a run."""
+    path = run_folder(recipe) / "lineage.json"
+    begun = json.loads(path.read_text(encoding="utf-8")).get("data") if path.is_file() else None
+    asked = job.description.lineage.get("data")
+    if not begun or not asked:
+        return
+    changed = None
+    if begun["sha256"] != asked["sha256"]:
+        changed = f"another list {recipe.data.filelist}"
+    elif begun["utterances"] != asked["utterances"]:
+        changed = f"{asked['utterances']} utterances to train on instead of {begun['utterances']}"
+    if changed:
+        raise RunError(
+            f"the run in {path.parent} was begun with other recordings",
+            found=changed,
+            do="put back what it was begun with, or name a new run (-c name=…)",
+        )
+
+
+def _keep_recipe(recipe: Recipe, journal: Journal, step: int) -> None:
+    """Store the recipe that the run goes on with; what has changed in its training stands in the journal."""
+    path = run_folder(recipe) / "recipe.yaml"
+    before, now = read_recipe(path), recipe.resolved_against(Path.cwd())
+    if now == before:
+        return
+    old, new = before.training.model_dump(mode="json"), now.training.model_dump(mode="json")
+    changed = {name: [old[name], new[name]] for name in new if old[name] != new[name]}
+    with disk_errors_told(journal.run, "the changed recipe"):
+        if changed:
+            line = {"step": step, "kind": "resumed", "changed": changed}
+            with journal.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        write_text(path, write_recipe(now))
 
 
 def seconds_per_step(recipe: Recipe, job: Job, *, n_steps: int = 5, device: str = "auto") -> float:
@@ -168,7 +220,7 @@ def _optimiser(turn: Turn, settings: Training) -> Optimizer:
 
 def _batches(job: Job, settings: Training, position: int) -> Iterator[Any]:
     order = BatchOrder(job.lengths, settings.batch_size, seed=settings.seed, position=position)
-    return iter(batch_loader(job.dataset, order, job.collate, n_workers=settings.n_workers))
+    return batch_loader(job.dataset, order, job.collate, n_workers=settings.n_workers)
 
 
 def _go(live: _Live) -> Finished:

@@ -16,7 +16,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -175,15 +175,30 @@ def _save(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _read_files(folder: Path, state: RunState) -> Progress:
+    content = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    progress = _progress(content.get("progress"), folder)
     weights = load_file(folder / "model.safetensors")
     for part, module in state.parts.items():
         prefix = f"{part}."
         load_weights(module, {n[len(prefix) :]: t for n, t in weights.items() if n.startswith(prefix)})
-    content = json.loads((folder / "state.json").read_text(encoding="utf-8"))
     tensors = load_file(folder / "state.safetensors")
     _fill_optimisers(state.optimisers, tensors, content["optimisers"])
     _restore_generators(tensors)
-    return Progress(**content["progress"])
+    return progress
+
+
+def _progress(values: dict[str, Any] | None, folder: Path) -> Progress:
+    expected = [field.name for field in fields(Progress)]
+    found = list(values or {})
+    if values is None or set(found) != set(expected):
+        raise RunError(
+            f"{folder}/state.json was written by another version of Retimbre",
+            expected=f"progress as {', '.join(expected)}",
+            found=", ".join(found) or "none",
+            do="go on with the version that began the run (lineage.json names it), or start a new run "
+            "(-c name=…)",
+        )
+    return Progress(**values)
 
 
 def _optimiser_contents(optimisers: Mapping[str, Optimizer]) -> tuple[dict[str, Tensor], dict[str, Any]]:

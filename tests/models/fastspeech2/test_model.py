@@ -86,6 +86,16 @@ def test_what_is_forced_alone_is_forced_in_any_batch(tiny_network, make_batch, k
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_forced_with_the_true_prosody_it_writes_what_training_sees(tiny_network, make_batch, kind):
+    network, batch = tiny_network(**kind), make_batch(*SIZES)
+
+    trained, forced = network(batch), network.teacher_force(batch, has_true_prosody=True)
+
+    assert_close(forced.spec, trained.spec if trained.refined is None else trained.refined)
+    assert (forced.spec - network.teacher_force(batch).spec).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_is_predicted_alone_is_predicted_in_any_batch(tiny_network, make_batch, kind):
     network, batch = tiny_network(**kind), make_batch(*SIZES)
 

@@ -11,6 +11,7 @@ from retimbre.models.hifigan.loss import (
     generator_adversarial_loss,
     interior_frames,
     mel_loss_from_segments,
+    multi_scale_mel_loss,
 )
 
 
@@ -69,3 +70,46 @@ def test_the_mel_loss_gives_gradients_to_the_generated_wave_only():
 
     assert generated.grad.abs().sum() > 0
     assert recorded.grad is None
+
+
+def test_the_multi_scale_loss_is_the_sum_over_seven_windows_in_decimal_logarithms():
+    torch.manual_seed(5)
+    generated, recorded = 0.3 * torch.randn(2, 1, 4096), 0.3 * torch.randn(2, 1, 4096)
+
+    expected = 0.0
+    for n_bands, window in zip((5, 10, 20, 40, 80, 160, 320), (2**n for n in range(5, 12)), strict=True):
+        mel = mel_librosa(
+            n_fft_samples=window,
+            window_samples=window,
+            hop_samples=window // 4,
+            n_mels=n_bands,
+            high_hz=11025.0,
+        )
+        ours, theirs = log_mel(generated, mel), log_mel(recorded, mel)
+        expected += (ours / torch.tensor(10.0).log() - theirs / torch.tensor(10.0).log()).abs().mean()
+
+    torch.testing.assert_close(multi_scale_mel_loss(generated, recorded, 22050), expected)
+    assert multi_scale_mel_loss(recorded, recorded, 22050) == 0
+
+
+def test_the_multi_scale_loss_hears_a_missing_harmonic_where_eighty_bands_do_not():
+    time_s = torch.arange(8192) / 22050
+    phases = [(2 * torch.pi * 110 * n * time_s).sin() for n in range(1, 31)]
+    voice = 0.02 * torch.stack(phases).sum(0)[None, None]
+    torch.manual_seed(6)
+    whisper = log_mel_matched_noise(voice)
+
+    of_mel = mel_loss_from_segments(whisper, voice, mel_librosa()) / mel_loss_from_segments(
+        0 * voice, voice, mel_librosa()
+    )
+    of_scales = multi_scale_mel_loss(whisper, voice, 22050) / multi_scale_mel_loss(0 * voice, voice, 22050)
+
+    assert of_scales > of_mel
+
+
+def log_mel_matched_noise(voice):
+    """Noise with the long-term spectrum of `voice`, smoothed over its harmonics."""
+    spectrum = torch.fft.rfft(voice).abs()
+    smooth = torch.nn.functional.avg_pool1d(spectrum, 81, stride=1, padding=40)
+    angles = 2 * torch.pi * torch.rand_like(smooth)
+    return torch.fft.irfft(torch.polar(smooth, angles), n=voice.shape[-1])

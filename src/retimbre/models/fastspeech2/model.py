@@ -134,11 +134,12 @@ class FastSpeech2(nn.Module):
         return Output(spec=spec, refined=refined, prosody=prosody, truth=truth, alignment=alignment)
 
     @torch.no_grad()
-    def teacher_force(self, batch: Batch) -> Spoken:
-        """A spec as long as the recordings: true timing, but predicted pitch and energy."""
+    def teacher_force(self, batch: Batch, *, has_true_prosody: bool = False) -> Spoken:
+        """A spec as long as the recordings: true timing; pitch and energy predicted, or true as well."""
         embedded = self.text_input_layer(batch.symbols)
         timing, _ = self._true_timing(batch, embedded)
-        frames, prosody = self._adapt(batch.text, embedded, Controls(), timing=timing)
+        truth = _truth(self.config, batch, timing) if has_true_prosody else None
+        frames, prosody = self._adapt(batch.text, embedded, Controls(), timing=timing, truth=truth)
         return self._spoken(frames, prosody)
 
     @torch.no_grad()
