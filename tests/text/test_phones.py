@@ -1,11 +1,11 @@
 """Texts become the phones that EveryVoice's checkpoints were trained on, and no English word is skipped."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("g2p", reason="the extra 'phones' is not installed")
 
 from retimbre.errors import TextError
 from retimbre.text.phones import languages_with_phones, phones_of
@@ -90,3 +90,13 @@ def test_nothing_gives_nothing():
 def test_an_unknown_language_is_named_in_the_error():
     with pytest.raises(TextError, match="no phones for the language 'tlh'"):
         phones_of("nuqneH", "tlh")
+
+
+def test_looking_for_phones_leaves_the_logging_of_the_program_alone():
+    code = (
+        "import logging; from retimbre.text.phones import phones_of; root = logging.getLogger();"
+        "before = root.level, len(root.handlers); phones_of('ship', 'eng');"
+        "assert (root.level, len(root.handlers)) == before, (root.level, root.handlers)"
+    )
+
+    subprocess.run([sys.executable, "-c", code], check=True)

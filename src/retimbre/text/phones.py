@@ -3,6 +3,7 @@
 English differs where EveryVoice says nothing: for words that the lexicon lacks, and for numbers.
 """
 
+import logging
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -133,7 +134,12 @@ def _engine(language: str) -> Any:  # noqa: ANN401 - the library has no types
     return _g2p().make_g2p(language, _g2p().get_ipa_code(language))
 
 
+@cache
 def _g2p() -> Any:  # noqa: ANN401 - the library has no types
-    import g2p  # half a second: only who needs phones waits for it
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    import g2p.log  # half a second: only who needs phones waits for it
 
+    root.handlers[:] = handlers  # it sets up logging for the whole process
+    root.setLevel(level)
     return g2p
