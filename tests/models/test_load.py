@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +17,10 @@ from retimbre.models.hifigan.config import GeneratorConfig
 from retimbre.models.hifigan.from_shapes import discriminator_config_from
 from retimbre.models.hifigan.model import Generator
 from retimbre.models.load import load_model, save_model
-from retimbre.text.symbols import SymbolTable
+from retimbre.models.realized_symbols import PUNCTUATION_BEFORE_0_3
+from retimbre.text.symbols import SymbolTable, everyvoice_symbols
+
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "everyvoice"
 
 RUNS = "project/logs_and_checkpoints"
 TEXT_TO_SPEC = f"{RUNS}/FeaturePredictionExperiment/base/checkpoints/last.ckpt"
@@ -115,6 +119,32 @@ def test_an_older_symbol_table_gives_the_same_speech(project):
             for file in (NO_POSTNET, "derived/text_to_spec_model_version_1_2.ckpt")
         )
     torch.testing.assert_close(new.spec, old.spec, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1", "1.2"])
+def test_a_table_in_the_order_of_any_version_gives_the_same_speech(tmp_path, version):
+    saved = torch.load(FIXTURES / "fs2_many" / "model.ckpt", weights_only=True)
+    known, weights = saved["hyper_parameters"], saved["state_dict"]
+    new = load_model(FIXTURES / "fs2_many" / "model.ckpt")
+    rows = dict(zip(known.pop("realized_symbols"), weights["text_input_layer.weight"], strict=True))
+    declared = known["config"]["text"]["symbols"]
+    if version < "1.2":
+        declared["punctuation"] = PUNCTUATION_BEFORE_0_3
+    order = everyvoice_symbols(
+        characters=declared["eng_characters"],
+        phones=declared["eng_phones"],
+        punctuation=declared["punctuation"],
+    ).symbols
+    weights["text_input_layer.weight"] = torch.stack([rows.get(s, torch.randn(32)) for s in order])
+    saved["model_info"]["version"] = version
+    torch.save(saved, tmp_path / "older.ckpt")
+
+    old = load_model(tmp_path / "older.ckpt")
+
+    assert old.description.symbols == order != new.description.symbols
+    text = "hɛˈloʊ, wɜ˞ld! t͡ʃaɪld?"
+    with torch.inference_mode():
+        torch.testing.assert_close(speak(old, text).spec, speak(new, text).spec, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(

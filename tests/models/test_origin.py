@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from retimbre.audio.mel import everyvoice_mel, mel_librosa
 from retimbre.checkpoint.read import Contents
+from retimbre.errors import CheckpointError
 from retimbre.models.origin import origin_of
 
 AUDIO = {
@@ -14,8 +16,8 @@ AUDIO = {
 }  # fmt: skip
 
 
-def everyvoice(audio, *, text=None, **known):
-    config = {"preprocessing": {"audio": audio}} | ({"text": text} if text is not None else {})
+def everyvoice(audio, *, text=None, more=None, **known):
+    config = {"preprocessing": {"audio": audio}} | ({"text": text} if text is not None else {}) | (more or {})
     values = {"hyper_parameters": {"config": config, **known}, "global_step": 12}
     return origin_of(Contents(path=Path("a.ckpt"), container="torch-zip", tensors={}, values=values))
 
@@ -58,12 +60,98 @@ def test_a_stored_symbol_table_is_taken_as_it_is():
     assert origin.facts["symbols"] == ("\x80", "b", " ")
 
 
-def test_without_a_stored_table_it_is_made_of_all_lists():
-    symbols = {"x_characters": ["b", "a"], "x_phones": ["ts", "a"], "silence": ["<SIL>"], "pad": None}
-    found = everyvoice(AUDIO, text={"symbols": symbols}).facts["symbols"]
+DECLARED = {
+    "x_characters": ["b", "a"],
+    "x_phones": ["ts", "a"],
+    "mine": ["q"],
+    "silence": ["<SIL>"],
+    "pad": None,
+}
+
+
+def symbols_of(version, *, symbols=DECLARED, level="characters", tensors=None, **text):
+    info = {"name": "FastSpeech2"} | ({"version": version} if version else {})
+    model = {"target_text_representation_level": level}
+    config = {"preprocessing": {"audio": AUDIO}, "model": model, "text": {"symbols": symbols, **text}}
+    values = {"hyper_parameters": {"config": config}, "model_info": info}
+    return origin_of(
+        Contents(path=Path("a.ckpt"), container="torch-zip", tensors=tensors or {}, values=values)
+    )
+
+
+def test_up_to_1_2_a_table_is_made_of_all_lists_without_doubles():
+    found = symbols_of("1.2").facts["symbols"]
     assert found[:2] == ("\x80", " ")
     assert found.index("ts") < found.index("!") < found.index("a") < found.index("b")
     assert len(set(found)) == len(found)
+    assert {"<PERIOD>", "<COMMA>", "<PAREN>", "{", "q"} < set(found)
+
+
+@pytest.mark.parametrize(("level", "has"), [("characters", "b"), ("phones", "ts")])
+def test_from_1_3_a_table_is_made_of_the_lists_of_its_level(level, has):
+    assert {"b", "ts"} & set(symbols_of("1.3", level=level).facts["symbols"]) == {has}
+    assert {"a", "q", "<SIL>"} < set(symbols_of("1.3", level=level).facts["symbols"])
+
+
+@pytest.mark.parametrize("version", [None, "1.0", "1.1"])
+def test_before_1_2_tags_and_punctuation_are_the_old_ones(version):
+    found = symbols_of(version).facts["symbols"]
+    assert found[2:9] == ("<QUOTE>", "<EXCL>", "<QINT>", "<EPS>", "<SIL>", "<BB>", "<SB>")
+    assert not {"{", "*", "<PERIOD>"} & set(found)
+    assert found[9:11] == ("ts", "!")
+
+
+def test_before_symbols_were_normalised_the_number_of_rows_shows_it():
+    given = {"symbols": {"x_characters": ["A", "a"]}, "cleaners": ["everyvoice.utils.lower"]}
+    merged = symbols_of("1.0", **given).facts["symbols"]
+    table = {"text_input_layer.weight": torch.randn(len(merged) + 1, 4)}
+    assert "A" not in merged
+    assert "A" in symbols_of("1.0", tensors=table, **given).facts["symbols"]
+
+
+def test_a_model_of_phones_that_is_given_letters_finds_phones_as_everyvoice_does():
+    text = {"g2p_engines": {"fra": "os.system"}}
+    config = {"model": {"target_text_representation_level": "phones"}}
+    known = {"lang2id": {"eng": 0, "fra": 1, "xxx": 2}}
+    origin = everyvoice(AUDIO, text=text, more=config, **known)
+    assert origin.facts["g2p"] == {"eng": "eng"}
+    assert origin.assumed == ("texts in fra come as phones: the trainer's own code made them",)
+    assert everyvoice(AUDIO, text=text, **known).facts["g2p"] == {}
+
+
+def test_a_newer_version_than_we_know_is_a_stated_assumption():
+    assert any("model version 1.4" in sentence for sentence in symbols_of("1.4").assumed)
+    assert symbols_of("1.3").assumed == ()
+
+
+def test_features_are_made_for_every_symbol_with_the_punctuation_that_was_declared():
+    declared = DECLARED | {"punctuation": {"exclamations": ["!", "§"], "periods": ["."]}}
+    origin = symbols_of("1.3", symbols=declared, level="phonological_features")
+    symbols, features = origin.facts["symbols"], origin.symbol_features
+    assert origin.facts["text_level"] == "phones"
+    assert features.shape == (len(symbols), 43)
+    assert features[symbols.index("!")].equal(features[symbols.index("§")])
+    assert features[symbols.index("!")].sum() == 1
+    assert symbols_of("1.3").symbol_features is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"punctuation": {"periods": 5}}, {"silence": [["x"]]}, {"punctuation": {"periods": [{}]}}, {"x": [1]}],
+)
+def test_symbols_that_make_no_sense_are_our_error(damage):
+    with pytest.raises(CheckpointError, match="make no sense"):
+        symbols_of("1.3", symbols=DECLARED | damage, level="phonological_features")
+
+
+@pytest.mark.parametrize("version", ["9" * 5000, "newest", "1.", 7, {}])
+def test_a_strange_version_is_read_as_some_version(version):
+    assert symbols_of(version).facts["symbols"]
+
+
+def test_features_from_before_1_2_are_refused():
+    with pytest.raises(CheckpointError, match=r"meant something else.*found model version 1\.1"):
+        symbols_of("1.1", level="phonological_features")
 
 
 def test_a_cleaner_of_somebody_else_is_never_imported_and_said_to_be_missing():

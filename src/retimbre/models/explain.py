@@ -15,6 +15,8 @@ from retimbre.checkpoint.read import Contents, read
 from retimbre.errors import CheckpointError
 from retimbre.models.description import Description, sizes_of
 from retimbre.models.family import Family, Inferred
+from retimbre.models.fastspeech2 import FASTSPEECH2
+from retimbre.models.fastspeech2.from_shapes import FEATURES, lacks_features
 from retimbre.models.hifigan import HIFIGAN
 from retimbre.models.hifigan.from_shapes import discriminator_config_from, discriminator_tensors
 from retimbre.models.origin import Origin, assumed_mel, companion_of, origin_of
@@ -43,13 +45,18 @@ class Explained:
     dropped: tuple[str, ...] = ()
 
 
+def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Their shapes by name."""
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
 def explain(contents: Contents) -> Explained:
     """Say what the file is, or raise CheckpointError naming why not."""
     origin = origin_of(contents)
-    family = family_of({name: tuple(tensor.shape) for name, tensor in contents.tensors.items()})
+    family = family_of(shapes_of(contents.tensors))
     if origin.own and origin.own.family != family.name:
         raise CheckpointError("description and tensors differ", expected=origin.own.family, found=family.name)
-    tensors = family.ours(contents.tensors)
+    tensors = _with_features(family, family.ours(contents.tensors), origin)
     inferred = _sized(family, tensors, origin)
     companion = companion_of(contents.path) if family is HIFIGAN else None
     discriminators = discriminator_tensors((read(companion) if companion else contents).tensors)
@@ -68,8 +75,16 @@ def explain(contents: Contents) -> Explained:
     )
 
 
+def _with_features(family: Family, tensors: dict[str, Tensor], origin: Origin) -> dict[str, Tensor]:
+    """What a network reads of each symbol is one of our tensors; EveryVoice's files only name the symbols."""
+    features = origin.symbol_features
+    if family is not FASTSPEECH2 or features is None or not lacks_features(shapes_of(tensors)):
+        return tensors
+    return tensors | {FEATURES: features}
+
+
 def _sized(family: Family, tensors: Mapping[str, Tensor], origin: Origin) -> Inferred:
-    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    shapes = shapes_of(tensors)
     try:
         return family.config_from(shapes, origin.known)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
@@ -89,8 +104,7 @@ def _described(
         facts["mel"], sentence = _assumed_mel(family, inferred)
         assumed.append(sentence)
     if discriminators:
-        shapes = {name: tuple(tensor.shape) for name, tensor in discriminators.items()}
-        found = discriminator_config_from(shapes, origin.known)
+        found = discriminator_config_from(shapes_of(discriminators), origin.known)
         sizes["periods"] = list(found.config.periods)  # no tensor tells them; kept for training
         assumed.extend(found.assumed)
     facts["is_exported"] = family is HIFIGAN and not discriminators

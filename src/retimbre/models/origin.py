@@ -14,15 +14,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jaxtyping import Float
+from torch import Tensor
+
 from retimbre.audio.mel import MelSpec, everyvoice_mel, hifigan_original, mel_librosa
 from retimbre.checkpoint.read import Contents
 from retimbre.data.stats import Stats
-from retimbre.errors import CheckpointError, DataError, TextError
+from retimbre.errors import CheckpointError, DataError, MissingExtra, TextError
 from retimbre.models.description import Description
+from retimbre.models.fastspeech2.from_shapes import SYMBOLS
+from retimbre.models.realized_symbols import (
+    FIRST_WITH_THESE_FEATURES,
+    NEWEST,
+    Version,
+    punctuation_in,
+    realized_symbols,
+    silence_in,
+    version_of,
+)
+from retimbre.text.features import symbol_features
 from retimbre.text.normalise import CLEANERS, DOTTED, TextRules
-from retimbre.text.symbols import PUNCTUATION, SILENCE, everyvoice_symbols
+from retimbre.text.phones import languages_with_phones
 
 METADATA_KEY = "retimbre"
+FEATURES_LEVEL = "phonological_features"  # EveryVoice's word for it
 MAX_CONFIG_BYTES = 1 << 20
 CONFIG_NAMES = {  # config.json of the original HiFi-GAN -> ours
     "sampling_rate": "sample_rate_hz", "n_fft": "n_fft_samples", "win_size": "window_samples",
@@ -45,6 +60,7 @@ class Origin:
         facts: Fields of a Description, as far as they are known.
         assumed: Sentences about what is not.
         own: The whole description, in a file of ours.
+        symbol_features: What a model of phonological features reads of each symbol.
     """
 
     written_by: str
@@ -52,6 +68,7 @@ class Origin:
     facts: Mapping[str, Any] = field(default_factory=dict)
     assumed: tuple[str, ...] = ()
     own: Description | None = None
+    symbol_features: Float[Tensor, "symbols features"] | None = None
 
 
 def origin_of(contents: Contents) -> Origin:
@@ -89,10 +106,25 @@ def _everyvoice(contents: Contents, known: Mapping[str, Any]) -> Origin:
         "step": _count(contents.values.get("global_step")),
         "lineage": {"written_by": "EveryVoice", "contact": dict(_mapping(config.get("contact")))},
     }
+    features = None
     if isinstance(config.get("text"), Mapping):
-        facts |= _everyvoice_text(known, config["text"], assumed)
-    version = f" ({info['name']} {info.get('version', '1.0')})" if "name" in info else ""
-    return Origin(written_by=f"EveryVoice{version}", known=known, facts=facts, assumed=tuple(assumed))
+        rules, version = _rules(config["text"], assumed), version_of(info)
+        declared = _mapping(config["text"].get("symbols"))
+        facts |= _everyvoice_text(known, rules, assumed)
+        table = None if _level(known) == FEATURES_LEVEL else contents.tensors.get(SYMBOLS)
+        symbols = realized_symbols(
+            known, declared, rules, version=version, n_rows=None if table is None else len(table)
+        )
+        facts["symbols"] = symbols
+        features = _features(known, declared, symbols, version)
+        if version > NEWEST:
+            assumed.append(f"that nothing important changed up to model version {info['version']}")
+    written_by = (
+        f"EveryVoice ({info['name']} {info.get('version', '1.0')})" if "name" in info else "EveryVoice"
+    )
+    return Origin(
+        written_by=written_by, known=known, facts=facts, assumed=tuple(assumed), symbol_features=features
+    )
 
 
 def _everyvoice_mel(audio: Mapping[str, Any], assumed: list[str]) -> MelSpec:
@@ -109,24 +141,34 @@ def _everyvoice_mel(audio: Mapping[str, Any], assumed: list[str]) -> MelSpec:
     return mel
 
 
-def _everyvoice_text(known: Mapping[str, Any], text: Mapping[str, Any], assumed: list[str]) -> dict[str, Any]:
-    rules = _rules(text, assumed)
-    stats = known.get("stats")
+def _everyvoice_text(known: Mapping[str, Any], rules: TextRules, assumed: list[str]) -> dict[str, Any]:
+    stats, languages = known.get("stats"), _names(known.get("lang2id"))
+    reads_letters = _level(known) == "characters"
     return {
-        "text_level": _level(known),
+        "text_level": "characters" if reads_letters else "phones",
         "text_rules": rules,
-        "symbols": _symbols(known, text, rules),
+        "g2p": {} if reads_letters else _engines(known, languages, assumed),
         "speakers": _names(known.get("speaker2id")),
-        "languages": _names(known.get("lang2id")),
+        "languages": languages,
         "stats": _stats(stats, assumed) if isinstance(stats, Mapping) else None,
     }
 
 
+def _engines(known: Mapping[str, Any], languages: tuple[str, ...], assumed: list[str]) -> dict[str, str]:
+    """As in EveryVoice, letters become phones by the rules of their own language, where there are any."""
+    custom = _mapping(_mapping(_mapping(known.get("config")).get("text")).get("g2p_engines"))
+    if own := [language for language in languages if language in custom]:
+        assumed.append(f"texts in {', '.join(own)} come as phones: the trainer's own code made them")
+    try:
+        spoken = languages_with_phones()
+    except MissingExtra:
+        return {}
+    return {language: language for language in languages if language in spoken and language not in own}
+
+
 def _level(known: Mapping[str, Any]) -> str:
-    """EveryVoice's target_text_representation_level; phonological features are refused with the tensors."""
     model = _mapping(_mapping(known.get("config")).get("model"))
-    level = model.get("target_text_representation_level", "characters")
-    return "characters" if level == "characters" else "phones"
+    return str(model.get("target_text_representation_level", "characters"))
 
 
 def _rules(text: Mapping[str, Any], assumed: list[str]) -> TextRules:
@@ -144,22 +186,25 @@ def _rules(text: Mapping[str, Any], assumed: list[str]) -> TextRules:
         raise CheckpointError("the text rules in the file make no sense", found=str(error)) from error
 
 
-def _symbols(known: Mapping[str, Any], text: Mapping[str, Any], rules: TextRules) -> tuple[str, ...]:
-    """The stored table, or up to model version 1.2 the one that EveryVoice made of its configuration."""
-    stored = known.get("realized_symbols")
-    if isinstance(stored, list | tuple) and stored:
-        return tuple(map(str, stored))
-    declared = _mapping(text.get("symbols"))
-    lists = {name: value for name, value in declared.items() if isinstance(value, list | tuple)}
+def _features(
+    known: Mapping[str, Any], declared: Mapping[str, Any], symbols: tuple[str, ...], version: Version
+) -> Float[Tensor, "symbols features"] | None:
+    """What a model of phonological features reads of each symbol."""
+    if _level(known) != FEATURES_LEVEL:
+        return None
+    if version < FIRST_WITH_THESE_FEATURES:
+        raise CheckpointError(
+            "phonological features meant something else when this model was trained",
+            expected="a FastSpeech2 of EveryVoice 0.3 or newer (model version 1.2)",
+            found=f"model version {'.'.join(map(str, version))}",
+            do="train it again, or take a model of characters or phones",
+        )
     try:
-        return everyvoice_symbols(
-            phones=[symbol for name, symbols in lists.items() if name != "silence" for symbol in symbols],
-            punctuation=_mapping(declared.get("punctuation")) or PUNCTUATION,
-            silence=lists.get("silence", SILENCE),
-            rules=rules,
-        ).symbols
-    except (TextError, TypeError, AttributeError) as error:
-        raise CheckpointError("the symbols in the file make no sense", found=str(error)) from error
+        return symbol_features(
+            symbols, punctuation=punctuation_in(declared, version), silence=silence_in(declared)
+        )
+    except TypeError as error:
+        raise CheckpointError("the symbols in the file make no sense", found=str(error)[:200]) from error
 
 
 def _stats(stats: Mapping[str, Any], assumed: list[str]) -> Stats | None:

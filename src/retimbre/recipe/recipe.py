@@ -7,12 +7,30 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 Stage = Literal["text-to-spec", "spec-to-wav"]
 FilePath = Annotated[Path, PlainSerializer(str)]
+Distance = Literal["mse", "mae"]
+MAY_BE_MISSING = ("training_filelist", "validation_filelist", "adopted")
 
 
 class Section(BaseModel):
     """A part of a recipe: frozen, and no unknown word passes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSet(Section):
+    """One of several sets of recordings."""
+
+    label: str = Field("", description="Its name, for text rules of its own.")
+    recordings: FilePath = Field(description="Folder with the recordings.")
+    filelist: FilePath = Field(description="LJSpeech metadata.csv, or psv with a header line.")
+    filelist_format: Literal["psv", "ljspeech"] | None = Field(None, description="None: found out.")
+    trims_silence: bool = Field(True, description="Cut silence from both ends, keeping a margin.")
+
+    def resolved_against(self, folder: Path) -> "DataSet":
+        """The same with both paths made absolute, seen from `folder`."""
+        return self.model_copy(
+            update={"recordings": folder / self.recordings, "filelist": folder / self.filelist}
+        )
 
 
 class Data(Section):
@@ -33,6 +51,26 @@ class Data(Section):
     min_duration_s: float = Field(0.4, gt=0, description="Shorter recordings are left out, in seconds.")
     max_duration_s: float = Field(11.0, gt=0, description="Longer recordings are left out, in seconds.")
     trims_silence: bool = Field(True, description="Cut silence from both ends, keeping a margin.")
+    label: str = Field("", description="Name of this data set, for text rules of its own.")
+    more: tuple[DataSet, ...] = Field(
+        (), description="Further sets, each with label, recordings, filelist, filelist_format, trims_silence."
+    )
+    training_filelist: FilePath | None = Field(
+        None, description="Exactly what is learnt from; with validation_filelist, instead of a split by lot."
+    )
+    validation_filelist: FilePath | None = Field(None, description="What is only ever measured on, likewise.")
+    adopted: FilePath | None = Field(
+        None, description="Folder of features that EveryVoice made; read where they fit, never written to."
+    )
+
+    def resolved_against(self, folder: Path) -> "Data":
+        """The same with every path made absolute, seen from `folder`."""
+        names = ("recordings", "filelist", "preprocessed")
+        given = [name for name in MAY_BE_MISSING if getattr(self, name) is not None]
+        paths: dict[str, object] = {name: folder / getattr(self, name) for name in (*names, *given)}
+        return self.model_copy(
+            update=paths | {"more": tuple(one.resolved_against(folder) for one in self.more)}
+        )
 
 
 class Spectrogram(Section):
@@ -42,6 +80,12 @@ class Spectrogram(Section):
         "mel-librosa", description="A front end by name."
     )
     sample_rate_hz: int = Field(22_050, gt=0, description="Samples per second.")
+    n_fft_samples: int = Field(1024, gt=0, description="Length of the Fourier transform.")
+    window_samples: int = Field(1024, gt=0, description="Length of its window.")
+    hop_samples: int = Field(256, gt=0, description="From one frame to the next.")
+    n_mels: int = Field(80, gt=0, description="Bands.")
+    low_hz: float = Field(0.0, ge=0, description="Lower end of the lowest band.")
+    high_hz: float = Field(8000.0, gt=0, description="Upper end of the highest band.")
 
 
 class Text(Section):
@@ -49,11 +93,58 @@ class Text(Section):
 
     characters: str = Field("abcdefghijklmnopqrstuvwxyz", description="Letters beside the punctuation.")
     phones: tuple[str, ...] = Field((), description="Phones instead of letters.")
-    g2p: str = Field("", description="Whose rules find the phones, as in 'eng'; none: the list has them.")
+    symbols: tuple[str, ...] = Field(
+        (), description="The whole table in the order of its rows, instead of letters or phones."
+    )
+    level: Literal["characters", "phones"] | None = Field(
+        None, description="What the symbols are; none: phones where phones are given."
+    )
+    g2p: str = Field(
+        "",
+        description="Whose rules find the phones, as in 'eng'; 'own': each language's; none: in the list.",
+    )
     cleaners: tuple[str, ...] = Field(
         ("lower", "nfc_normalize", "collapse_whitespace", "strip_text"), description="In this order."
     )
     to_replace: dict[str, str] = Field({}, description="Regular expression -> replacement.")
+    language_cleaners: dict[str, tuple[str, ...]] = Field(
+        {}, description="Language -> cleaners for it, instead of the common ones."
+    )
+    language_to_replace: dict[str, dict[str, str]] = Field(
+        {}, description="Language -> replacements for it, instead of the common ones."
+    )
+    dataset_cleaners: dict[str, tuple[str, ...]] = Field(
+        {}, description="Label of a data set -> cleaners for it, instead of all others."
+    )
+    dataset_to_replace: dict[str, dict[str, str]] = Field(
+        {}, description="Label of a data set -> replacements for it, instead of all others."
+    )
+
+
+class Decoder(Section):
+    """Where the decoder differs from the encoder."""
+
+    n_layers: int | None = Field(None, gt=0, description="None: as many as the encoder.")
+    n_heads: int | None = Field(None, gt=0, description="None: as many as the encoder.")
+    feedforward_dim: int | None = Field(None, gt=0, description="None: as the encoder.")
+    kernel: int | None = Field(None, gt=0, description="None: as the encoder.")
+    dropout: float | None = Field(None, ge=0, lt=1, description="None: as the encoder.")
+
+
+class DurationPredictor(Section):
+    """Sizes of the predictor of durations; its channels are those of the rest."""
+
+    n_layers: int = Field(5, gt=0, description="Convolutions.")
+    kernel: int = Field(3, gt=0, description="Their length, in symbols or frames; odd.")
+    dropout: float = Field(0.5, ge=0, lt=1, description="After each.")
+    is_depthwise: bool = Field(True, description="Each channel apart, then all together.")
+
+
+class ProsodyPredictor(DurationPredictor):
+    """Sizes of the predictor of pitch or of energy."""
+
+    n_bins: int = Field(256, gt=1, description="Steps in which the values are told to the decoder.")
+    level: Literal["phone", "frame"] | None = Field(None, description="None: as 'level' of text_to_spec.")
 
 
 class TextToSpecModel(Section):
@@ -63,9 +154,17 @@ class TextToSpecModel(Section):
     n_layers: int = Field(4, gt=0, description="Conformer layers of encoder and of decoder.")
     n_heads: int = Field(2, gt=0, description="Attention heads.")
     feedforward_dim: int = Field(1024, gt=0, description="Inner channels of the feed-forward parts.")
+    kernel: int = Field(9, gt=0, description="Length of the depthwise convolutions; odd.")
     dropout: float = Field(0.2, ge=0, lt=1, description="In encoder and decoder.")
     level: Literal["phone", "frame"] = Field("phone", description="Pitch and energy per symbol or per frame.")
     has_postnet: bool = Field(False, description="With the post-net of 4.3 M parameters.")
+    learns_alignment: bool = Field(True, description="False: durations come with the training material.")
+    has_speakers: bool = Field(False, description="One embedding for each speaker of the list.")
+    has_languages: bool = Field(False, description="One embedding for each language of the list.")
+    decoder: Decoder = Field(Decoder(), description="Where it differs from the encoder.")
+    duration: DurationPredictor = Field(DurationPredictor(), description="Predictor of durations.")
+    pitch: ProsodyPredictor = Field(ProsodyPredictor(), description="Predictor of pitch.")
+    energy: ProsodyPredictor = Field(ProsodyPredictor(), description="Predictor of energy.")
 
 
 class SpecToWavModel(Section):
@@ -104,19 +203,27 @@ class LossWeights(Section):
     attn_bin_full_step: int = Field(1000, ge=1, description="Step at which binarisation is at full strength.")
     mel: float = Field(45.0, ge=0, description="Mel loss of the vocoder.")
     multi_scale: float = Field(
-        0.0, ge=0, description="Mel loss of the vocoder through seven windows; 15 in BigVGAN-v2."
+        0.0,
+        ge=0,
+        description="Mel loss of the vocoder through seven windows; 15 in BigVGAN-v2.",
     )
     feature: float = Field(2.0, ge=0, description="Feature matching of the vocoder.")
     adversarial: float = Field(1.0, ge=0, description="Adversarial loss of the vocoder.")
+    spec_distance: Distance = Field("mse", description="How the text-to-spec mel losses measure.")
+    pitch_distance: Distance = Field("mse", description="How the loss of pitch measures.")
+    energy_distance: Distance = Field("mse", description="How the loss of energy measures.")
+    duration_distance: Distance = Field("mse", description="How the loss of durations measures.")
 
 
 class Optimiser(Section):
     """How weights move. Defaults are for fine-tuning, not for training from scratch."""
 
+    name: Literal["adamw", "adam", "rms"] = Field("adamw", description="Which one: AdamW, Adam or RMSprop.")
     learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate, per optimiser step.")
-    betas: tuple[float, float] = Field((0.9, 0.98), description="Decay of the two averages of AdamW.")
-    eps: float = Field(1e-8, gt=0, description="Added to the denominator of AdamW.")
-    weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay.")
+    betas: tuple[float, float] = Field((0.9, 0.98), description="Decay of the two averages of Adam(W).")
+    alpha: float = Field(0.99, ge=0, lt=1, description="Decay of the average of RMSprop.")
+    eps: float = Field(1e-8, gt=0, description="Added to the denominator.")
+    weight_decay: float = Field(0.01, ge=0, description="Weight decay; decoupled in AdamW.")
     schedule: Literal["constant", "noam", "exponential", "cosine"] = Field(
         "constant", description="How the learning rate goes on after the warm-up."
     )
@@ -179,10 +286,6 @@ class Recipe(Section):
 
     def resolved_against(self, folder: Path) -> "Recipe":
         """The same recipe with every path made absolute, seen from `folder`."""
-        data = self.data.model_copy(
-            update={
-                name: folder / getattr(self.data, name) for name in ("recordings", "filelist", "preprocessed")
-            }
-        )
+        data = self.data.resolved_against(folder)
         base = folder / self.base if self.base is not None else None
         return self.model_copy(update={"data": data, "runs": folder / self.runs, "base": base})

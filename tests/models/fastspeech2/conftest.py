@@ -54,6 +54,8 @@ def tiny_network(tiny_config: Callable[..., FastSpeech2Config]) -> Callable[...,
             for name, tensor in network.named_buffers():
                 if name.endswith("running_mean"):
                     tensor.normal_(std=0.1)
+                if name.endswith("input_layer.features"):
+                    tensor.normal_()
         return network.eval()
 
     return build

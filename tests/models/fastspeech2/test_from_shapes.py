@@ -5,7 +5,13 @@ import pytest
 from retimbre.errors import CheckpointError
 from retimbre.models.description import sizes_of
 from retimbre.models.fastspeech2 import FASTSPEECH2
-from retimbre.models.fastspeech2.config import ConformerSizes, Level, PredictorSizes
+from retimbre.models.fastspeech2.config import (
+    ConformerSizes,
+    FastSpeech2Config,
+    Level,
+    PredictorSizes,
+    StyleSizes,
+)
 
 KINDS = [
     {},
@@ -14,6 +20,7 @@ KINDS = [
     {"encoder": ConformerSizes(n_layers=3, n_heads=4, dim=8, feedforward_dim=9, kernel=3, dropout=0.1)},
     {"pitch": PredictorSizes(n_layers=3, dim=5, kernel=7, is_depthwise=False, dropout=0.3)},
     {"energy_level": Level.FRAME, "n_pitch_bins": 4, "pitch_range": (-2.0, 4.0), "silence": -10.0},
+    {"style": StyleSizes(n_tokens=3, n_heads=2, channels=(3, 4), summary_dim=5), "n_features": 43},
 ]
 
 
@@ -79,19 +86,20 @@ def test_everyvoice_hyper_parameters_tell_the_rest(tiny_config):
     assert found.assumed == ()
 
 
-def test_style_tokens_are_refused_by_name(tiny_config):
-    shapes = shapes_of(FASTSPEECH2.build(tiny_config())) | {"gst.stl.gst_embs": (10, 64)}
+def test_features_of_unknown_symbols_are_refused(tiny_config):
+    shapes = shapes_of(FASTSPEECH2.build(tiny_config(n_features=43)))
+    del shapes["text_input_layer.features"]
 
     assert FASTSPEECH2.fits(shapes)
-    with pytest.raises(CheckpointError, match=r"style tokens are not covered yet.*'gst\.stl\.gst_embs'"):
+    with pytest.raises(CheckpointError, match=r"what this network reads of a symbol.*43 of each"):
         FASTSPEECH2.config_from(shapes, {})
 
 
-def test_phonological_features_are_refused_by_name(tiny_config):
-    shapes = shapes_of(FASTSPEECH2.build(tiny_config())) | {"text_input_layer.weight": (8, 43)}
+def test_features_that_no_weight_fits_are_refused(tiny_config):
+    shapes = shapes_of(FASTSPEECH2.build(tiny_config(n_features=43)))
 
-    with pytest.raises(CheckpointError, match="phonological features are not covered yet"):
-        FASTSPEECH2.config_from(shapes, {})
+    with pytest.raises(CheckpointError, match="39 features"):
+        FASTSPEECH2.config_from(shapes | {"text_input_layer.features": (12, 39)}, {})
 
 
 def test_a_missing_tensor_is_named(tiny_config):
@@ -116,8 +124,16 @@ def test_names_are_everyvoices(tiny_network):
     )
 
 
+def test_everyvoice_gets_no_table_of_features(tiny_network):
+    tensors = tiny_network(n_features=43).state_dict()
+
+    assert tensors.keys() - FASTSPEECH2.theirs(tensors).keys() == {"text_input_layer.features"}
+
+
 def test_contradicting_sizes_are_refused():
     with pytest.raises(ValueError, match=r"dim \(10\) must be even and divisible by n_heads \(4\)"):
         ConformerSizes(dim=10, n_heads=4)
+    with pytest.raises(ValueError, match=r"divisible by style n_heads \(3\)"):
+        FastSpeech2Config(n_symbols=3, style=StyleSizes(n_heads=3))
     with pytest.raises(ValueError, match=r"kernel \(4\) must be odd"):
         PredictorSizes(kernel=4)

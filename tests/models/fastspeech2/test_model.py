@@ -9,8 +9,8 @@ from torch.nn import functional
 from retimbre.checkpoint.fill import load_weights
 from retimbre.errors import DataError
 from retimbre.models.fastspeech2 import FASTSPEECH2
-from retimbre.models.fastspeech2.batch import Batch, collate, text_batch
-from retimbre.models.fastspeech2.config import ConformerSizes, Level, PredictorSizes
+from retimbre.models.fastspeech2.batch import Batch, collate, reference_batch, text_batch
+from retimbre.models.fastspeech2.config import ConformerSizes, Level, PredictorSizes, StyleSizes
 from retimbre.models.fastspeech2.loss import LossWeights, text_to_spec_losses
 from retimbre.models.fastspeech2.variance import Controls
 from retimbre.nn.masks import mask_from_lengths
@@ -18,11 +18,13 @@ from retimbre.nn.masks import mask_from_lengths
 SILENCE = -11.5
 assert_close = partial(torch.testing.assert_close, atol=2e-5, rtol=1e-4)
 SIZES = [(4, 17), (9, 30), (1, 6), (7, 7)]
+STYLE = StyleSizes(n_tokens=3, n_heads=2, channels=(3, 4), summary_dim=5)
 KINDS = [
     {},
     {"postnet_dim": None},
     {"pitch_level": Level.FRAME},
     {"pitch_level": Level.FRAME, "energy_level": Level.FRAME, "n_speakers": 3, "n_languages": 2},
+    {"style": STYLE, "n_features": 7},
 ]
 
 
@@ -149,7 +151,7 @@ def test_a_few_steps_on_one_batch_lower_the_loss(tiny_network, make_batch):
 
 
 def test_every_parameter_is_trained(tiny_network, make_batch):
-    network = tiny_network(n_speakers=3, n_languages=2).train()
+    network = tiny_network(n_speakers=3, n_languages=2, style=STYLE).train()
     batch = make_batch((4, 17), (9, 30))
 
     sum(text_to_spec_losses(network(batch), batch, LossWeights(), 1.0).values()).backward()
@@ -234,8 +236,24 @@ def test_speakers_and_languages_sound_different(tiny_network):
         assert (spoken.spec[other, :n_frames] - spoken.spec[0, :n_frames]).abs().max() > 0.01
 
 
-def test_saved_and_loaded_gives_equal_output(tiny_network, tmp_path):
-    network, text = tiny_network(), text_batch([[3, 1, 4], [1, 5]])
+def test_a_reference_is_followed_by_a_network_with_style_tokens(tiny_network):
+    network, text = tiny_network(style=STYLE), text_batch([[3, 1, 4, 1, 5]])
+    specs = [torch.randn(5, 14), torch.randn(5, 9) * 3]
+    spoken = [network.speak(text, reference=reference_batch([spec])).spec for spec in specs]
+    spoken.append(network.speak(text).spec)
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        n_frames = min(spoken[one].shape[1], spoken[other].shape[1])
+        assert (spoken[one] - spoken[other])[:, :n_frames].abs().max() > 1e-4
+
+
+def test_a_reference_is_refused_by_a_network_without_style_tokens(tiny_network):
+    with pytest.raises(DataError, match="no style tokens"):
+        tiny_network().speak(text_batch([[3]]), reference=reference_batch([torch.randn(5, 9)]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_saved_and_loaded_gives_equal_output(tiny_network, tmp_path, kind):
+    network, text = tiny_network(**kind), text_batch([[3, 1, 4], [1, 5]])
     expected = network.speak(text)
     save_file(network.state_dict(), tmp_path / "network.safetensors")
     tensors = load_file(tmp_path / "network.safetensors")

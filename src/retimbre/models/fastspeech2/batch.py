@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from retimbre.errors import DataError, TextError
 
-Tensors = TypeVar("Tensors", "TextBatch", "Batch")
+Tensors = TypeVar("Tensors", "TextBatch", "Reference", "Batch")
 PADDING_SYMBOL = 0
 
 
@@ -32,6 +32,18 @@ class TextBatch:
     language: Int[Tensor, "batch"]
 
     def to(self, device: torch.device | str) -> "TextBatch":
+        """The same on another device."""
+        return _moved(self, device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """Recordings whose style is to be followed, one for each text; for a network with style tokens."""
+
+    spec: Float[Tensor, "batch frames mels"]
+    n_frames: Int[Tensor, "batch"]
+
+    def to(self, device: torch.device | str) -> "Reference":
         """The same on another device."""
         return _moved(self, device)
 
@@ -65,6 +77,11 @@ class Batch:
         return TextBatch(
             symbols=self.symbols, n_symbols=self.n_symbols, speaker=self.speaker, language=self.language
         )
+
+    @property
+    def reference(self) -> Reference:
+        """The recordings as their own reference of style."""
+        return Reference(spec=self.spec, n_frames=self.n_frames)
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same on another device."""
@@ -145,6 +162,14 @@ def text_batch(
         n_symbols=torch.tensor([len(text) for text in texts]),
         speaker=torch.tensor(speaker or [0] * len(texts)),
         language=torch.tensor(language or [0] * len(texts)),
+    )
+
+
+def reference_batch(specs: Sequence[Float[Tensor, "mels _"]]) -> Reference:
+    """Specs of recordings side by side."""
+    return Reference(
+        spec=_side_by_side([spec.T for spec in specs], 0.0),
+        n_frames=torch.tensor([spec.shape[1] for spec in specs]),
     )
 
 

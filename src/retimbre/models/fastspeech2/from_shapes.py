@@ -11,13 +11,20 @@ from torch import Tensor
 from retimbre.checkpoint.keys import unwrapped
 from retimbre.errors import CheckpointError
 from retimbre.models.family import Inferred, Shapes
-from retimbre.models.fastspeech2.config import ConformerSizes, FastSpeech2Config, Level, PredictorSizes
+from retimbre.models.fastspeech2.config import (
+    ConformerSizes,
+    FastSpeech2Config,
+    Level,
+    PredictorSizes,
+    StyleSizes,
+)
 
 Known = Mapping[str, Any]
 
 MARKERS = ("variance_adaptor.duration_predictor.linear.weight", "mel_linear.weight")
-STYLE_TOKENS = "gst."
+STYLE_TOKENS = "gst.stl.gst_embs"
 SYMBOLS = "text_input_layer.weight"
+FEATURES = "text_input_layer.features"  # of each symbol; only our own files hold them
 POSTNET_FIRST = "postnet.convolutions.0.0.conv.weight"
 
 
@@ -32,8 +39,14 @@ def ours(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def theirs(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our tensors under EveryVoice's names, which are the same."""
-    return dict(tensors)
+    """Our tensors under EveryVoice's names, which are the same; it works features out of every text."""
+    return {name: tensor for name, tensor in tensors.items() if name != FEATURES}
+
+
+def lacks_features(shapes: Shapes) -> bool:
+    """Does this network read features of its symbols that lie in another place than among its tensors?"""
+    has_table = _shape(shapes, SYMBOLS, 2)[1] == _shape(shapes, "mel_linear.weight", 2)[1]
+    return not has_table and FEATURES not in shapes
 
 
 def config_from(shapes: Shapes, known: Known) -> Inferred:
@@ -42,13 +55,13 @@ def config_from(shapes: Shapes, known: Known) -> Inferred:
     Args:
         known: Our own config as a dict, or EveryVoice's `hyper_parameters`; may be partial or empty.
     """
-    _refuse_what_is_not_covered(shapes)
     hints = _Hints(known)
-    n_mels, _ = _shape(shapes, "mel_linear.weight", 2)
-    n_symbols, _ = _shape(shapes, SYMBOLS, 2)
+    n_mels, dim = _shape(shapes, "mel_linear.weight", 2)
+    n_symbols, n_features = _symbols(shapes, dim)
     learns_alignment = "variance_adaptor.attention.key_proj.0.conv.weight" in shapes
     config = FastSpeech2Config(
         n_symbols=n_symbols,
+        n_features=n_features,
         n_mels=n_mels,
         encoder=_conformer(shapes, "encoder", hints),
         decoder=_conformer(shapes, "decoder", hints),
@@ -66,6 +79,7 @@ def config_from(shapes: Shapes, known: Known) -> Inferred:
         postnet_dim=_shape(shapes, POSTNET_FIRST, 3)[0] if POSTNET_FIRST in shapes else None,
         n_speakers=_rows(shapes, "speaker_embedding.weight"),
         n_languages=_rows(shapes, "language_embedding.weight"),
+        style=_style(shapes, dim) if STYLE_TOKENS in shapes else None,
         silence=hints.silence(),
     )
     return Inferred(config=config, assumed=tuple(hints.assumed))
@@ -115,6 +129,37 @@ class _Hints:
     def _of_predictor(self, part: str, word: str) -> Any:  # noqa: ANN401 (a number or a word)
         theirs = self.theirs.get("variance_predictors", {}).get(part, {})
         return self.ours.get(part, {}).get(word, theirs.get(word))
+
+
+def _symbols(shapes: Shapes, dim: int) -> tuple[int, int | None]:
+    """How many symbols there are, and how many features each has, where the network has no table of rows."""
+    rows, columns = _shape(shapes, SYMBOLS, 2)
+    if columns == dim:
+        return rows, None
+    n_symbols, n_features = shapes.get(FEATURES, (0, 0))
+    if (rows, columns) != (dim, n_features):
+        raise CheckpointError(
+            "what this network reads of a symbol is not known",
+            expected=f"a table with {dim} columns, or features of its symbols, {columns} of each",
+            found=f"'{SYMBOLS}' of shape {shapes[SYMBOLS]}, {n_features or 'no'} features",
+            do="take a checkpoint as EveryVoice wrote it: its hyper_parameters name the symbols",
+        )
+    return n_symbols, n_features
+
+
+def _style(shapes: Shapes, dim: int) -> StyleSizes:
+    n_tokens, token_dim = _shape(shapes, STYLE_TOKENS, 2)
+    convs = sorted(
+        int(name.split(".")[3])
+        for name in shapes
+        if name.startswith("gst.ref_enc.convs.") and len(shapes[name]) == 4
+    )
+    return StyleSizes(
+        n_tokens=n_tokens,
+        n_heads=dim // token_dim,
+        channels=tuple(shapes[f"gst.ref_enc.convs.{number}.weight"][0] for number in convs),
+        summary_dim=_shape(shapes, "gst.stl.mha.linear_q.weight", 2)[1],
+    )
 
 
 def _conformer(shapes: Shapes, part: str, hints: _Hints) -> ConformerSizes:
@@ -168,22 +213,3 @@ def _shape(shapes: Shapes, name: str, n_axes: int) -> tuple[int, ...]:
             do="'retimbre inspect FILE' says what a file holds",
         )
     return found
-
-
-def _refuse_what_is_not_covered(shapes: Shapes) -> None:
-    style = sorted(name for name in shapes if name.startswith(STYLE_TOKENS))
-    if style:
-        raise CheckpointError(
-            "style tokens are not covered yet",
-            expected="a network without them",
-            found=f"{len(style)} tensors of them, the first '{style[0]}'",
-            do="use a checkpoint trained with use_global_style_token_module: false",
-        )
-    dim = _shape(shapes, "mel_linear.weight", 2)[1]
-    if _shape(shapes, SYMBOLS, 2)[1] != dim:
-        raise CheckpointError(
-            "phonological features are not covered yet",
-            expected=f"a table of symbols with {dim} columns in '{SYMBOLS}'",
-            found=f"shape {shapes[SYMBOLS]}",
-            do="use a checkpoint trained on characters or phones",
-        )

@@ -18,9 +18,11 @@ from torch import Tensor, nn
 
 from retimbre.errors import DataError
 from retimbre.models.fastspeech2.alignment import Alignment, ConvNorm
-from retimbre.models.fastspeech2.batch import Batch, TextBatch
+from retimbre.models.fastspeech2.batch import Batch, Reference, TextBatch
 from retimbre.models.fastspeech2.config import FastSpeech2Config, Level
 from retimbre.models.fastspeech2.conformer import Conformer
+from retimbre.models.fastspeech2.style import StyleEncoder
+from retimbre.models.fastspeech2.symbols import FeatureInput
 from retimbre.models.fastspeech2.timing import Timing
 from retimbre.models.fastspeech2.variance import Controls, Prosody, Truth, VarianceAdaptor
 from retimbre.nn.dropout import drop
@@ -114,10 +116,15 @@ class FastSpeech2(nn.Module):
         super().__init__()
         self.config = config
         dim = config.dim
-        self.text_input_layer = nn.Embedding(config.n_symbols, dim, padding_idx=0)
+        self.text_input_layer = (
+            FeatureInput(config.n_symbols, config.n_features, dim)
+            if config.n_features
+            else nn.Embedding(config.n_symbols, dim, padding_idx=0)
+        )
         self.position_embedding = Positions(dim)
         self.speaker_embedding = nn.Embedding(config.n_speakers, dim) if config.n_speakers else None
         self.language_embedding = nn.Embedding(config.n_languages, dim) if config.n_languages else None
+        self.gst = StyleEncoder(dim=dim, n_mels=config.n_mels, sizes=config.style) if config.style else None
         self.encoder = Conformer(config.encoder)
         self.variance_adaptor = VarianceAdaptor(config)
         self.decoder = Conformer(config.decoder)
@@ -129,7 +136,9 @@ class FastSpeech2(nn.Module):
         embedded = self.text_input_layer(batch.symbols)
         timing, alignment = self._true_timing(batch, embedded)
         truth = _truth(self.config, batch, timing)
-        frames, prosody = self._adapt(batch.text, embedded, Controls(), timing=timing, truth=truth)
+        frames, prosody = self._adapt(
+            batch.text, embedded, Controls(), batch.reference, timing=timing, truth=truth
+        )
         spec, refined = self._decode(frames, timing.is_frame)
         return Output(spec=spec, refined=refined, prosody=prosody, truth=truth, alignment=alignment)
 
@@ -139,13 +148,24 @@ class FastSpeech2(nn.Module):
         embedded = self.text_input_layer(batch.symbols)
         timing, _ = self._true_timing(batch, embedded)
         truth = _truth(self.config, batch, timing) if has_true_prosody else None
-        frames, prosody = self._adapt(batch.text, embedded, Controls(), timing=timing, truth=truth)
+        frames, prosody = self._adapt(
+            batch.text, embedded, Controls(), batch.reference, timing=timing, truth=truth
+        )
         return self._spoken(frames, prosody)
 
     @torch.no_grad()
-    def speak(self, text: TextBatch, controls: Controls = Controls()) -> Spoken:  # noqa: B008 (frozen)
-        """A spec from text alone."""
-        return self._spoken(*self._adapt(text, self.text_input_layer(text.symbols), controls))
+    def speak(
+        self,
+        text: TextBatch,
+        controls: Controls = Controls(),  # noqa: B008 (frozen)
+        reference: Reference | None = None,
+    ) -> Spoken:
+        """A spec from text alone, or also in the style of a reference."""
+        if reference is not None and self.gst is None:
+            raise DataError(
+                "this network has no style tokens", found="a reference recording", do="speak without one"
+            )
+        return self._spoken(*self._adapt(text, self.text_input_layer(text.symbols), controls, reference))
 
     def align(self, batch: Batch) -> Timing:
         """Which frames of the recordings belong to which symbol."""
@@ -172,12 +192,15 @@ class FastSpeech2(nn.Module):
         text: TextBatch,
         embedded: Float[Tensor, "batch symbols dim"],
         controls: Controls,
+        reference: Reference | None,
         *,
         timing: Timing | None = None,
         truth: Truth | None = None,
     ) -> tuple[Float[Tensor, "batch frames dim"], Prosody]:
         is_symbol = mask_from_lengths(text.n_symbols, text.symbols.shape[1])
         x = self.encoder(embedded + self.position_embedding(embedded.shape[1]), is_symbol)
+        if self.gst is not None:
+            x = x + _style(self.gst, reference, len(x)).unsqueeze(1)
         if self.speaker_embedding is not None:
             x = x + self.speaker_embedding(text.speaker).unsqueeze(1)
         if self.language_embedding is not None:
@@ -203,6 +226,12 @@ class FastSpeech2(nn.Module):
             pitch=prosody.pitch,
             energy=prosody.energy,
         )
+
+
+def _style(gst: StyleEncoder, reference: Reference | None, n_utterances: int) -> Float[Tensor, "batch dim"]:
+    if reference is None:
+        return gst.without_reference(n_utterances)
+    return gst(reference.spec, reference.n_frames)
 
 
 def _truth(config: FastSpeech2Config, batch: Batch, timing: Timing) -> Truth:

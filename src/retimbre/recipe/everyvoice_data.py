@@ -1,0 +1,189 @@
+"""EveryVoice's data section and loggers -> which recordings, which split, and where results go."""
+
+import csv
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from retimbre.errors import RecipeError
+from retimbre.recipe.everyvoice_files import Merged
+from retimbre.recipe.everyvoice_names import filelist_format, sub_folder
+from retimbre.recipe.everyvoice_schema import Dataset, Preprocessing, Training
+
+FEATURES = ("audio", "spec", "pitch", "energy", "synthesized_spec", "duration")
+SHORTEST_S = 0.001  # where a file says 0: no limit
+UNHEARD_EFFECTS = {"norm", "reverse"}  # loudness is levelled afterwards; reversed twice is not reversed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lists:
+    """The lists of EveryVoice's own split."""
+
+    training: Path
+    validation: Path
+
+
+def folder_of(merged: Merged) -> Path:
+    """What relative paths in the files are seen from."""
+    return merged.path.parent.resolve()
+
+
+def lists_of(training: Training, merged: Merged, notes: list[str]) -> Lists | None:
+    """EveryVoice's own split, if its preprocessing has made one."""
+    filelist_format(training.filelist_loader, merged.where("training.filelist_loader"))
+    folder = folder_of(merged)
+    given = {name: getattr(training, name) for name in ("training_filelist", "validation_filelist")}
+    paths = {name: (folder / path).resolve() for name, path in given.items() if path}
+    there = {name: path for name, path in paths.items() if path.is_file()}
+    if len(there) == 1:
+        missing = next(name for name in given if name not in there)
+        raise RecipeError(
+            f"{merged.where(f'training.{missing}')}: 'training.{missing}' is not there, its counterpart is",
+            expected="both lists of the split, or none of them",
+            found=f"no {paths[missing]}" if missing in paths else "no value",
+            do=f"correct it (it is seen from {folder})",
+        )
+    if not there:
+        notes.append(
+            "training_filelist and validation_filelist do not exist yet: the split is made by lot, with the "
+            "shares of train_split, but not the same lot as EveryVoice's"
+        )
+        return None
+    return Lists(training=there["training_filelist"], validation=there["validation_filelist"])
+
+
+def steps_per_epoch(
+    data: Preprocessing, training: Training, lists: Lists | None, merged: Merged, notes: list[str]
+) -> int | None:
+    """Steps in which EveryVoice sees all training utterances once; None if it cannot be known.
+
+    It leaves the last, smaller batch of an epoch out.
+    """
+    if lists:
+        return max(1, _count(lists.training) // training.batch_size)
+    given = [(folder_of(merged) / one.filelist).resolve() for one in data.source_data if one.filelist]
+    if not given or not all(path.is_file() for path in given):
+        return None
+    n_training = int(sum(map(_count, given)) * data.train_split)
+    notes.append(f"epochs are counted as if all of about {n_training:,} training utterances could be used")
+    return max(1, n_training // training.batch_size)
+
+
+def data_values(
+    data: Preprocessing, lists: Lists | None, runs: Path, merged: Merged, notes: list[str]
+) -> dict[str, Any]:
+    """The keys of our section `data`."""
+    sets = [_set_values(one, index, merged, notes) for index, one in enumerate(data.source_data)]
+    if not sets:
+        raise RecipeError(
+            f"{merged.where('preprocessing')}: 'preprocessing.source_data' is missing",
+            expected="at least one set of recordings with data_dir and filelist",
+            do="add it to everyvoice-shared-data.yaml",
+        )
+    values: dict[str, Any] = {
+        **sets[0],
+        "more": sets[1:],
+        "preprocessed": str(_features_folder(data, runs, merged)),
+        "adopted": _adopted(data, merged, notes),
+        "seed": data.dataset_split_seed,
+        "min_duration_s": max(data.audio.min_audio_length, SHORTEST_S),
+        "max_duration_s": data.audio.max_audio_length,
+    }
+    if lists:
+        values |= {"training_filelist": str(lists.training), "validation_filelist": str(lists.validation)}
+        return values
+    return values | _shares(data.train_split, merged)
+
+
+def place_values(training: Training, merged: Merged, notes: list[str]) -> dict[str, str]:
+    """The keys `name` and `runs`: our own folder beside EveryVoice's logs, so that nothing of its changes."""
+    logger = training.logger
+    sub_folder(logger.sub_dir_callable, merged.where("training.logger.sub_dir_callable"))
+    name = re.sub(r"[^\w.-]+", "-", f"{logger.name}-{logger.version}").lstrip(".") or "run"
+    runs = (folder_of(merged) / logger.save_dir).resolve().parent / "runs"
+    there = (
+        ", where a run is already: go on with it by --resume, or give -c training.logger.version=…"
+        if (runs / name).exists()
+        else ""
+    )
+    notes.append(f"results go to {runs / name}{there}; nothing that EveryVoice wrote is changed")
+    return {"name": name, "runs": str(runs)}
+
+
+def _set_values(one: Dataset, index: int, merged: Merged, notes: list[str]) -> dict[str, Any]:
+    key = f"preprocessing.source_data.{index}"
+    if not one.permissions_obtained:
+        raise RecipeError(
+            f"{merged.where(f'{key}.permissions_obtained')}: there is no permission to use '{one.label}'",
+            expected="permissions_obtained: true, once whoever is recorded has agreed",
+            found="false",
+            do="ask for it, then write 'permissions_obtained: true'",
+        )
+    if one.data_dir is None or one.filelist is None:
+        missing = "data_dir" if one.data_dir is None else "filelist"
+        raise RecipeError(
+            f"{merged.where(key)}: '{key}.{missing}' is missing", do=f"add '{missing}: …' to '{one.label}'"
+        )
+    folder = folder_of(merged)
+    return {
+        "label": one.label,
+        "recordings": str((folder / one.data_dir).resolve()),
+        "filelist": str((folder / one.filelist).resolve()),
+        "filelist_format": filelist_format(one.filelist_loader, merged.where(f"{key}.filelist_loader")),
+        "trims_silence": _trims_silence(one, notes),
+    }
+
+
+def _trims_silence(one: Dataset, notes: list[str]) -> bool:
+    """What SoX was to do, as far as it has a counterpart: cutting silence from the ends."""
+    trims = False
+    for effect in one.sox_effects:
+        name, values = (effect[0], effect[1:]) if effect else ("", [])
+        if name == "silence":
+            trims = trims or len(values) <= 3
+            if len(values) > 3:
+                notes.append(f"{one.label}: pauses inside recordings stay (sox: {' '.join(effect)})")
+        elif name not in UNHEARD_EFFECTS and effect != ["channels", "1"]:
+            notes.append(f"{one.label}: this effect is not applied (sox: {' '.join(effect)})")
+    if trims:
+        notes.append(f"{one.label}: silence at both ends is cut by our own measure, not by SoX")
+    return trims
+
+
+def _adopted(data: Preprocessing, merged: Merged, notes: list[str]) -> str | None:
+    save_dir = (folder_of(merged) / data.save_dir).resolve()
+    found = [name for name in FEATURES if (save_dir / name).is_dir()]
+    if not found:
+        notes.append(f"save_dir: nothing is prepared in {save_dir} yet")
+        return None
+    notes.append(f"EveryVoice's {', '.join(found)} in {save_dir} are only read, never written to")
+    return str(save_dir)
+
+
+def _features_folder(data: Preprocessing, runs: Path, merged: Merged) -> Path:
+    """A folder of our own: EveryVoice's keeps normalised values under the same names."""
+    return runs / (folder_of(merged) / data.save_dir).resolve().name
+
+
+def _shares(train_split: float, merged: Merged) -> dict[str, float]:
+    """What is not trained on chooses weights by one half and measures by the other."""
+    if train_split in (0.0, 1.0):
+        place = merged.where("preprocessing.train_split")
+        raise RecipeError(
+            f"{place}: a train_split of {train_split:g} leaves a side empty",
+            expected="a share between 0 and 1",
+            do="write 'train_split: 0.9'",
+        )
+    half = (1 - train_split) / 2
+    return {"held_out_fraction": round(half, 6), "validation_fraction": round(half / (1 - half), 6)}
+
+
+def _count(path: Path) -> int:
+    """Lines of a list without its header."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.reader(file, delimiter="|", quoting=csv.QUOTE_NONE, escapechar="\\")
+            return max(sum(any(row) for row in rows) - 1, 0)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise RecipeError(f"{path} cannot be read as a list", found=str(error)) from error

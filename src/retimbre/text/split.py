@@ -1,0 +1,125 @@
+"""Long texts into speakable pieces, at the ends of sentences where possible.
+
+Cut where EveryVoice cuts, except where it would lose signs, tear a word apart although there is a better
+place, or give up: see `split_text`.
+"""
+
+import re
+import unicodedata
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from retimbre.text.ipa import TIE_BARS
+
+DESIRED, LONGEST = 100, 200  # code points, where nothing is known of the texts that a model was trained on
+QUOTE = '"'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Boundaries:
+    """The signs after which a text may be cut, if white space follows."""
+
+    strong: str = "!?."
+    weak: str = ":;,"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Places:
+    """Where a text may be cut: `n` means after its first n code points. Best kind first."""
+
+    strong: tuple[int, ...]
+    weak: tuple[int, ...]
+    strong_quoted: tuple[int, ...]
+    weak_quoted: tuple[int, ...]
+    spaces: tuple[int, ...]
+
+    def last(self, start: int, end: int) -> int | None:
+        """The last place of the best kind behind `start`, up to `end`."""
+        for kind in (self.strong, self.weak, self.strong_quoted, self.weak_quoted, self.spaces):
+            behind = bisect_right(kind, end)
+            if behind and kind[behind - 1] > start:
+                return kind[behind - 1]
+        return None
+
+    def first_strong(self, start: int, end: int) -> int | None:
+        """The first strong boundary from `start` on, before `end`."""
+        at = bisect_left(self.strong, start)
+        return self.strong[at] if at < len(self.strong) and self.strong[at] < end else None
+
+
+def split_text(
+    text: str, *, desired: int = DESIRED, longest: int = LONGEST, boundaries: Boundaries | None = None
+) -> tuple[str, ...]:
+    """The pieces of `text`, which together are the whole text but for the white space between them.
+
+    A piece ends at the first strong boundary after `desired` code points. If none comes before `longest`, it
+    ends at the last strong boundary before that, else the last weak one, else the last boundary in a
+    quotation, else the last space; only a word that is longer than that is cut itself.
+    """
+    text, longest = re.sub(r"\s+", " ", text), max(longest, 1)
+    desired = max(min(desired, longest), 1)
+    places = _places(text, boundaries or Boundaries())
+    cuts, start = [0], 0
+    while True:
+        early = places.first_strong(start + desired, start + longest)
+        if early is None and start + longest > len(text):
+            break
+        cut = early or places.last(start, start + longest) or _inside_word(text, start, start + longest)
+        cuts.append(cut)
+        # As EveryVoice counts: the space belongs to the next piece, unless the longest length made the cut.
+        start = cut if early else cut + (text[cut : cut + 1] == " ")
+    pieces = [text[a:b] for a, b in pairwise([*cuts, len(text)])]
+    return tuple(piece.strip() for piece in _with_words(pieces))
+
+
+def _inside_word(text: str, start: int, end: int) -> int:
+    """As far as `end`, but never between a letter and the marks that belong to it."""
+    for cut in range(end, start, -1):
+        before, after = text[cut - 1 : cut], text[cut : cut + 1]
+        if before not in TIE_BARS and not (after and unicodedata.category(after)[0] == "M"):
+            return cut
+    return end
+
+
+def _places(text: str, boundaries: Boundaries) -> _Places:
+    found: dict[tuple[bool, bool], list[int]] = {(a, b): [] for a in (True, False) for b in (True, False)}
+    spaces = []
+    quoted = [False] * len(text)
+    for opens, closes in _quotations(text):
+        quoted[opens:closes] = [True] * (closes - opens)
+    for place, (sign, is_quoted) in enumerate(zip(text, quoted, strict=True), start=1):
+        if text[place : place + 1] not in ("", " "):
+            continue
+        spaces.append(place)
+        if sign in boundaries.strong or sign in boundaries.weak:
+            found[sign in boundaries.strong, is_quoted].append(place)
+    return _Places(
+        strong=tuple(found[True, False]),
+        weak=tuple(found[False, False]),
+        strong_quoted=tuple(found[True, True]),
+        weak_quoted=tuple(found[False, True]),
+        spaces=tuple(spaces),
+    )
+
+
+def _quotations(text: str) -> Iterator[tuple[int, int]]:
+    """Where they open and close; a last sign without a partner opens nothing."""
+    signs = [place for place, sign in enumerate(text) if sign == QUOTE]
+    return zip(signs[::2], signs[1::2], strict=False)
+
+
+def _with_words(pieces: list[str]) -> list[str]:
+    """Signs alone cannot be spoken: they stay with the piece before them, or the one after."""
+    joined: list[str] = []
+    for piece in pieces:
+        if joined and not (_has_word(piece) and _has_word(joined[-1])):
+            joined[-1] += piece
+        else:
+            joined.append(piece)
+    return [piece for piece in joined if piece.strip()]
+
+
+def _has_word(piece: str) -> bool:
+    return any(sign.isalnum() for sign in piece)
