@@ -1,6 +1,6 @@
-"""Train the bundled starter voice from its two recipes, or only put finished runs into the package.
+"""Train the bundled starter voice from its four recipes, or only put finished runs into the package.
 
-    make starter                                      # train both (hours), then bundle
+    make starter                                      # train all (hours), then bundle
     python benchmarks/make_starter.py --bundle-only   # take what runs/starter-* has kept so far
 
 The recordings are read from ../shared/data/kathleen beside the checkout. Weights are stored in half
@@ -28,7 +28,12 @@ from retimbre.training.train import continue_training, train_stage
 ROOT = Path(__file__).resolve().parents[1]
 STARTER = ROOT / "src" / "retimbre" / "starter"
 PARTS = {"text-to-spec": "model", "spec-to-wav": "generator"}  # of a training checkpoint
-STAGES = {"text-to-spec": "text_to_spec", "spec-to-wav": "spec_to_wav"}
+RECIPES = {  # in their order -> the file that the run becomes; the first vocoder runs are only bases
+    "starter-text-to-spec": "text_to_spec",
+    "starter-spec-to-wav": "",
+    "starter-spec-to-wav-clear": "",
+    "starter-spec-to-wav-settled": "spec_to_wav",
+}
 
 
 def main() -> None:
@@ -38,13 +43,14 @@ def main() -> None:
     )
     parser.add_argument("--bundle-only", action="store_true", help="train nothing")
     arguments = parser.parse_args()
-    for stage, name in STAGES.items():
-        recipe = read_recipe(ROOT / "recipes" / f"starter-{stage}.yaml")
+    for name, file in RECIPES.items():
+        recipe = read_recipe(ROOT / "recipes" / f"{name}.yaml")
         folder = run_folder(recipe)
         if not arguments.bundle_only:
             go = continue_training if (folder / "recipe.yaml").is_file() else train_stage
             go(recipe, listener=Console())
-        bundle(folder, STARTER / f"{name}.safetensors")
+        if file:
+            bundle(folder, STARTER / f"{file}.safetensors")
 
 
 def bundle(run: Path, target: Path) -> None:

@@ -7,7 +7,7 @@ from time import monotonic
 from retimbre.errors import DataError, RunError
 from retimbre.jobs.listener import Listener
 from retimbre.matching.match import Matched, MatchRequest, match
-from retimbre.recipe.recipe import Data, Optimiser, Recipe, Training
+from retimbre.recipe.recipe import Data, LossWeights, Optimiser, Recipe, Training
 from retimbre.starter.find import speech_pack, starter_spec_to_wav, starter_text_to_spec
 from retimbre.training.material import prepare_material
 from retimbre.training.run import seconds_per_step, start
@@ -16,6 +16,7 @@ from retimbre.training.train import stage_job
 TUNING_SHARE = 0.4  # of the time for training; matched and control share the rest
 MOST_TUNING_STEPS = 600
 HELD_OUT_FRACTION = 0.2
+STARTER_LOSS = LossWeights(mel=30.0, multi_scale=15.0)  # what the starter vocoder was trained with
 LISTS = ("metadata.csv", "filelist.psv", "metadata.psv")
 SYNTHETIC = (
     "This speaker is synthetic: sentences rendered by the program flite with a CMU voice. What is measured "
@@ -57,7 +58,7 @@ def run_quickstart(asked: Quickstart, *, listener: Listener) -> Matched:
         runs=folder,
         base=starter_spec_to_wav(),
         data=data,
-        training=Training(batch_size=8),
+        training=Training(batch_size=8, loss=STARTER_LOSS),
     )
     request = MatchRequest(
         recipe=recipe,
