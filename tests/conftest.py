@@ -9,7 +9,7 @@ from jaxtyping import install_import_hook
 # Shape annotations are documentation in use and assertions under test.
 install_import_hook("retimbre", "beartype.beartype")
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+SHARED = (Path(__file__).resolve().parents[2] / "shared").resolve()  # it may be a link
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,9 @@ from retimbre.text.symbols import everyvoice_symbols
 ROOT = Path(__file__).resolve().parents[1]
 README, GUIDE, PYTHON = ROOT / "README.md", ROOT / "docs" / "fine-tuning.md", ROOT / "docs" / "python.md"
 PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-WITH_COMMANDS = [page for page in PAGES if page != GUIDE]  # the guide itself is the fixture `guided`
+FROM_EVERYVOICE = ROOT / "docs" / "from-everyvoice.md"  # needs a project of EveryVoice: its own test
+# The guide itself is the fixture `guided`.
+WITH_COMMANDS = [page for page in PAGES if page not in (GUIDE, FROM_EVERYVOICE)]
 RATE_HZ = 22_050
 
 # Commands that no test runs, each with its reason.

@@ -113,7 +113,7 @@ def test_another_recipe_cannot_be_resumed_into_a_run_nor_started_over_it(project
 BAD_SPEECH = {
     "nothing to say": (["-O", "spec"], ["nothing to speak", "--filelist FILE"]),
     "sound without a vocoder": (["-t", "one"], ["--vocoder-path FILE"]),
-    "an unknown output": (["-t", "one", "-O", "textgrid"], ["'textgrid'", "wav or spec"]),
+    "an unknown output": (["-t", "one", "-O", "npy"], ["'npy'", "wav or spec"]),
     "an unknown speaker": (["-t", "one", "-O", "spec", "-s", "bob"], ["no speaker 'bob'", "default"]),
     "an unknown language": (["-t", "one", "-O", "spec", "-l", "tlh"], ["no language 'tlh'"]),
     "a device that is not there": (["-t", "one", "-O", "spec", "-a", "gpu9"], ["'gpu9'", "cpu"]),

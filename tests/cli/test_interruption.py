@@ -18,7 +18,7 @@ def test_ctrl_c_anywhere_ends_with_130_and_without_a_traceback(project, retimbre
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("retimbre.training.material.read_filelist", interrupt)
+    monkeypatch.setattr("retimbre.training.listed.read_filelist", interrupt)
     before = project.files()
 
     ended = retimbre("train", "text-to-spec", project.tuning)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import pytest
 import soundfile
@@ -80,3 +81,72 @@ def test_the_recordings_are_never_touched(project, retimbre):
 
     assert {path.name: path.stat().st_mtime_ns for path in project.recordings.iterdir()} == before
     assert soundfile.info(project.recordings / "u0.wav").samplerate == 22050
+
+
+def emptied(project):
+    """Nothing is prepared."""
+    shutil.rmtree(project.preprocessed)
+
+
+def prepared(project):
+    return sorted(path.name for path in project.preprocessed.iterdir() if path.is_dir())
+
+
+def test_steps_may_come_in_any_order_and_alone(project, retimbre):
+    emptied(project)
+    words = ("preprocess", "text-to-spec", project.tuning)
+
+    assert retimbre(*words, "-s", "audio").code == 0
+    assert prepared(project) == ["audio"]
+    assert retimbre(*words, "-s", "energy", "--steps", "pitch").code == 0
+    assert prepared(project) == ["audio", "energy", "pitch"]
+    assert retimbre(*words, "-s", "spec", "-s", "audio").code == 0
+    assert prepared(project) == ["audio", "energy", "pitch", "spec"]
+
+
+def test_steps_end_in_the_same_bytes_as_all_at_once(project, retimbre):
+    lists = ("runs", "preprocessed/prepared.json")
+    before = project.files(but=lists)
+    for step in ("pitch", "spec", "energy", "audio"):
+        assert retimbre("preprocess", "spec-to-wav", project.matching, "-s", step, "-O").code == 0
+    assert project.files(but=lists) == before
+
+
+def test_a_step_without_counterpart_says_when_it_is_made(project, retimbre):
+    before = project.files()
+    ended = retimbre("preprocess", "text-to-spec", project.tuning, "-s", "attn", "-s", "text", "-s", "pfs")
+    assert ended.code == 0
+    assert [line.split(":")[0].split()[1] for line in ended.err.splitlines()] == ["attn", "text", "pfs"]
+    assert project.files() == before
+
+
+def test_an_unknown_step_is_told_the_known_ones(project, retimbre):
+    error = retimbre("preprocess", "text-to-spec", project.tuning, "-s", "mel").error
+    assert "no step 'mel': expected some of audio, spec, pitch, energy, attn, text, pfs" in error
+
+
+def test_debugging_takes_the_first_ten_of_the_list(project, retimbre, speak):
+    emptied(project)
+    project.say(*(f"text {number}" for number in range(12)))
+    for number in range(12):
+        project.record(f"u{number}", speak(seed=number))
+
+    ended = retimbre("preprocess", "text-to-spec", project.tuning, "-D")
+
+    assert ended.code == 0, ended.err
+    assert {path.stem.split("--")[0] for path in (project.preprocessed / "spec").iterdir()} == {
+        f"u{number}" for number in range(10)
+    }
+
+
+def test_the_stage_may_be_left_out_as_in_earlier_versions(project, retimbre):
+    assert retimbre("preprocess", project.tuning).code == 0
+    assert retimbre("preprocess", project.matching).code == 0
+    assert "no recipe" in retimbre("preprocess", "text-to-speck").error
+    assert retimbre("preprocess", "text-to-spec").code == 2
+    assert "another stage" in retimbre("preprocess", "text-to-spec", project.matching).error
+
+
+def test_statistics_are_said_to_be_measured_when_training_begins(project, retimbre):
+    assert "Statistics" in retimbre("preprocess", project.tuning, "--no-stats").err
+    assert "Statistics" not in retimbre("preprocess", project.tuning, "-S").err

@@ -87,6 +87,92 @@ def test_the_duration_control_makes_speech_longer(project, retimbre):
     assert lengths[0] < lengths[1] < lengths[2]
 
 
+def test_all_kinds_of_output_have_everyvoices_names(project, retimbre):
+    kinds = [
+        word
+        for kind in ("wav", "spec", "textgrid", "readalong-xml", "readalong-html")
+        for word in ("-O", kind)
+    ]
+
+    ended = retimbre(
+        "synthesize", "from-text", project.text_to_spec, "-t", "one", "-v", project.vocoder, *kinds
+    )
+
+    stem = "one--default--default"
+    assert ended.out.splitlines() == [
+        f"synthesis_output/synthesized_spec/{stem}--spec-pred-22050-mel-librosa.pt",
+        f"synthesis_output/wav/{stem}--ckpt=7--v_ckpt=5--pred.wav",
+        f"synthesis_output/textgrids/{stem}--22050-mel-librosa.TextGrid",
+        f"synthesis_output/readalongs/{stem}--22050-mel-librosa.readalong",
+        f"synthesis_output/readalongs/{stem}--22050-mel-librosa.html",
+    ]
+
+
+def test_a_long_text_is_split_unless_that_is_switched_off(project, retimbre):
+    words = (
+        "synthesize",
+        "from-text",
+        project.text_to_spec,
+        "-t",
+        "one two three. " * 20,
+        "-O",
+        "spec",
+        "-o",
+    )
+
+    specs = {
+        name: spec_in(retimbre(*words, name, *more).out.strip())
+        for name, more in {
+            "split": (),
+            "option": ("--no-split-text",),
+            "override": ("-c", "text.split_text=false"),
+            "both": ("-c", "text.split_text=False", "--split-text"),
+        }.items()
+    }
+
+    assert specs["option"].equal(specs["override"])
+    assert specs["both"].equal(specs["split"])
+    assert specs["split"].shape != specs["option"].shape or not specs["split"].allclose(specs["option"])
+
+
+def test_options_of_everyvoice_that_change_nothing_are_accepted(project, retimbre):
+    words = (
+        "synthesize",
+        "from-text",
+        project.text_to_spec,
+        "-t",
+        "one",
+        "-O",
+        "spec",
+        "-n",
+        2,
+        "--simple-filenames",
+    )
+
+    one, many = retimbre(*words, "-d", "auto"), retimbre(*words, "--devices", 4)
+
+    assert one.out == many.out == "synthesis_output/synthesized_spec/one.pt\n"
+    assert "one is used, not 4" in many.err
+    assert "Devices" not in one.err
+
+
+def test_a_style_reference_for_a_model_without_style_tokens_is_refused(project, retimbre):
+    recording = project.recordings / "u0.wav"
+    words = ("-t", "one", "-O", "spec", "--style-reference", recording)
+
+    error = retimbre("synthesize", "from-text", project.text_to_spec, *words).error
+
+    assert "this model has no style tokens" in error
+
+
+def test_phones_are_refused_by_a_model_of_characters(project, retimbre):
+    words = ("-t", "HH AH0", "-O", "spec", "--text-representation", "arpabet")
+
+    error = retimbre("synthesize", "from-text", project.text_to_spec, *words).error
+
+    assert "reads characters" in error
+
+
 def test_teacher_forcing_writes_specs_exactly_as_long_as_the_recordings(project, force):
     ended = force()
 
@@ -160,8 +246,28 @@ def test_a_stored_spec_becomes_a_sound_whichever_way_round_it_lies(project, reti
     ended = retimbre("synthesize", "from-spec", "-i", tmp_path / "a.pt", "-m", project.exported)
 
     assert ended.code == 0, ended.err
-    assert ended.out == "a.pt.wav\n"
-    assert soundfile.info(tmp_path / "here" / "a.pt.wav").frames == 23 * HOP_SAMPLES
+    assert ended.out == f"{tmp_path / 'a.pt.wav'}\n"
+    assert str(tmp_path / "a.pt.wav") in ended.err
+    assert soundfile.info(tmp_path / "a.pt.wav").frames == 23 * HOP_SAMPLES
+
+
+def test_the_sound_of_a_spec_among_training_material_goes_to_this_folder(project, force, retimbre, tmp_path):
+    assert force().code == 0
+    before, spec = project.files(), next((project.preprocessed / "synthesized_spec").iterdir())
+
+    ended = retimbre("synthesize", "from-spec", "-i", spec, "-m", project.exported)
+
+    assert ended.out == f"{spec.name}.wav\n"
+    assert (tmp_path / "here" / f"{spec.name}.wav").is_file()
+    assert project.files() == before
+
+
+def test_a_spec_whose_frames_come_first_may_be_said_to_be_so(project, retimbre, tmp_path):
+    torch.save(torch.randn(23, 80), tmp_path / "a.pt")
+    words = ("synthesize", "from-spec", "-i", tmp_path / "a.pt", "-m", project.exported)
+
+    assert retimbre(*words, "--time-oriented").code == 0
+    assert "found 23 × 80" in retimbre(*words, "--no-time-oriented").error
 
 
 def test_a_sound_may_go_to_a_new_folder(project, retimbre, tmp_path):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from retimbre.data.manifest import read_filelist, write_filelist
@@ -114,3 +116,87 @@ def test_bad_list_is_explained(tmp_path, content, message):
 def test_missing_list_is_explained(tmp_path):
     with pytest.raises(DataError, match="nothing of that name"):
         read_filelist(tmp_path / "none.psv")
+
+
+def spoken(path, **options):
+    return [(u.basename, u.text) for u in read_filelist(path, **options)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.psv", 'basename|speaker|characters\nx.wav|s|One, \\"two\\" \\| three\n'),
+        ("a.tsv", 'basename\tspeaker\tcharacters\nx.wav\ts\tOne, \\"two\\" | three\n'),
+        ("a.csv", 'basename,speaker,characters\nx.wav,s,"One, ""two"" | three"\n'),
+        ("a.csv", 'basename,speaker,characters\nx.wav,s,One\\, \\"two\\" | three\n'),
+        ("a.data", '( x "One, \\"two\\" | three" )\n'),
+    ],
+)
+def test_every_form_of_a_list_is_found_out_and_keeps_quotes_and_marks(tmp_path, name, content):
+    path = written(tmp_path, content, name)
+    assert spoken(path) == [("x", 'One, "two" | three')]
+
+
+@pytest.mark.parametrize(("name", "mark"), [("a.tsv", "\t"), ("a.csv", ",")])
+def test_a_list_that_does_not_name_its_columns_has_basename_and_text(tmp_path, name, mark):
+    two = written(tmp_path, f"x{mark}One.\ny.wav{mark}Two.\n", name)
+    assert spoken(two) == [("x", "One."), ("y", "Two.")]
+    three = written(tmp_path, f"x{mark}1.{mark}One.\ny{mark}Two.{mark}\n", name)
+    assert spoken(three) == [("x", "One."), ("y", "Two.")]
+
+
+def test_columns_named_characters_and_text_are_not_taken_for_nameless_ones(tmp_path):
+    path = written(tmp_path, "basename,characters,text\nx,One.,1.\n", "a.csv")
+    assert spoken(path) == [("x", "One.")]
+
+
+def test_a_plain_text_has_one_utterance_per_line_named_after_its_number(tmp_path):
+    path = written(tmp_path, "One.\n\n a|b \n", "story.txt")
+    assert spoken(path, format="text") == [("story-00001", "One."), ("story-00003", "a|b")]
+
+
+def test_arpabet_is_read_as_phones_and_stays_as_it_was_written(tmp_path):
+    path = written(tmp_path, "basename|arpabet\nx|HHAH0LOW1\n")
+    (utterance,) = read_filelist(path)
+    assert utterance.phones == "həlˈoʊ"
+    write_filelist(path, [utterance])
+    assert read_filelist(path) == [utterance]
+    assert "HHAH0LOW1" in path.read_text()
+
+
+def test_phones_of_a_list_come_before_its_arpabet(tmp_path):
+    path = written(tmp_path, "basename|arpabet|phones\nx|HH|b\n")
+    assert read_filelist(path)[0].phones == "b"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.csv", "basename,characters\nx,One, two\n", "line 2 cannot be read: expected 2 columns with ','"),
+        ("a.csv", 'basename,characters\nx,"One" two\n', 'line 2 cannot be read.*Write .".'),
+        ("a.tsv", "basename\tcharacters\nx\tOne\ttwo\n", "line 2 .* with tabs between them, found 3"),
+        ("a.csv", "basename,txt\nx,One\n", "lacks a column"),
+        (
+            "a.txt",
+            '( x "One" )\n( y two )\n',
+            r"line 2 .* expected \( id \"text\" \), found \( y",
+        ),
+        ("a.psv", "basename|arpabet\nx|HHAH0\ny|hello\n", "line 3: there is no ARPAbet symbol hello"),
+    ],
+)
+def test_what_is_wrong_in_a_list_is_named_with_its_line(tmp_path, name, content, expected):
+    with pytest.raises(DataError, match=expected):
+        read_filelist(written(tmp_path, content, name))
+
+
+def test_the_label_of_a_data_set_is_read_and_written_and_tells_no_utterances_apart(tmp_path):
+    path = tmp_path / "list.psv"
+    path.write_text("basename|characters|label\na|one|north\nb|two|\n", encoding="utf-8")
+    first, second = read_filelist(path)
+    write_filelist(tmp_path / "again.psv", [first, second])
+
+    assert (first.label, second.label) == ("north", "")
+    assert replace(first, label="south") == first
+    assert [u.label for u in read_filelist(tmp_path / "again.psv")] == ["north", ""]
+    write_filelist(path, [replace(first, label="south"), second])
+    assert [u.label for u in read_filelist(path)] == ["south", ""]

@@ -1,16 +1,24 @@
 """What is asked for is written under EveryVoice's names, by the speaker and on the device that were meant."""
 
+from base64 import b64encode
 from dataclasses import replace
 
 import pytest
 import soundfile
 import torch
 
-from retimbre.errors import DataError, RunError, StagesDoNotFit, TextError
+from retimbre.data.manifest import write_filelist
+from retimbre.data.stats import Stat
+from retimbre.errors import CheckpointError, DataError, RunError, StagesDoNotFit, TextError
 from retimbre.models.description import sizes_of
-from retimbre.models.load import load_model, save_model
-from retimbre.pipelines.everyvoice import speak_spec
-from retimbre.pipelines.synthesis import Request, best_device, name_of, synthesize_spec, synthesize_texts
+from retimbre.models.fastspeech2.config import StyleSizes
+from retimbre.models.fastspeech2.variance import Controls
+from retimbre.models.load import save_model
+from retimbre.pipelines.everyvoice import speak_ids, speak_spec
+from retimbre.pipelines.lines import name_of
+from retimbre.pipelines.pieces import Splitting, pieces_of
+from retimbre.pipelines.request import OUTPUT_TYPES, Request
+from retimbre.pipelines.synthesis import best_device, synthesize_texts
 
 
 def saved(loaded, path):
@@ -98,6 +106,15 @@ def test_all_texts_are_read_before_the_first_is_spoken(speak, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_list_without_speakers_is_named_after_the_models_first(speak, tmp_path):
+    lines = tmp_path / "lines.psv"
+    lines.write_text("characters|language\na bad cab|\nbad|eng\n", encoding="utf-8")
+
+    found = speak(filelist=lines, model={"speakers": ("ann",), "languages": ("eng",)})
+
+    assert [name.split("--spec")[0] for name in found] == ["a-bad-cab--ann--eng", "bad--ann--eng"]
+
+
 def test_names_that_differ_in_capitals_only_do_not_share_a_file(speak):
     found = speak(texts=("A b", "a b", "c"), model={"symbols": ("\x80", " ", *"abcdefA", "x", "y", ".")})
 
@@ -119,17 +136,127 @@ def test_sound_needs_a_vocoder_that_fits(text_to_spec, vocoder, tmp_path, mel):
         list(synthesize_texts(tuned, Request(texts=("a",), vocoder=other)))
 
 
-def test_a_stored_spec_becomes_the_sound_that_the_vocoder_makes(vocoder, tmp_path):
-    model = saved(vocoder(), tmp_path / "vocoder.safetensors")
-    spec = torch.randn(6, 11)
-    torch.save(spec, tmp_path / "a.pt")
+LONG = "a bad cab had a bag. " * 12  # twice as long as the longest piece
 
-    output = synthesize_spec(tmp_path / "a.pt", model, tmp_path / "a.wav")
 
-    samples, rate_hz = soundfile.read(output, dtype="float32")
-    expected = load_model(model).model(spec[None]).detach().flatten()
-    assert rate_hz == 22050
-    torch.testing.assert_close(torch.from_numpy(samples), expected, atol=1 / 32768, rtol=0)
+def test_a_long_text_is_spoken_in_pieces_and_its_spec_is_as_long_as_they_are_together(speak, text_to_spec):
+    (whole,) = speak(texts=(LONG,)).values()
+    loaded = text_to_spec()
+
+    pieces = [speak_ids(piece.ids, loaded).spec for piece in pieces_of(LONG, loaded)]
+
+    assert len(pieces) > 1
+    torch.testing.assert_close(whole, torch.cat(pieces, dim=1))
+
+
+def test_splitting_may_be_switched_off(speak, text_to_spec):
+    (whole,) = speak(texts=(LONG,), splitting=Splitting(is_on=False)).values()
+
+    torch.testing.assert_close(whole, speak_spec(LONG.strip(), text_to_spec()).spec)
+
+
+def test_a_long_text_has_the_name_of_the_whole(speak):
+    (name,) = speak(texts=(LONG,))
+
+    assert name.startswith(f"{name_of(LONG.strip())}--default--")
+
+
+def test_teacher_forcing_never_splits(text_to_spec, prepared_once, tmp_path, mel):
+    store, utterances = prepared_once
+    long = [replace(utterances[1], text="a bad. " * 7)]
+    lengths = Stat(mean=3.0, std=1.0, min=1.0, max=6.0, n=3)
+    stats = replace(text_to_spec().description.stats, character_length=lengths)
+    model = saved(text_to_spec(stats=stats), tmp_path / "tuned.safetensors")
+    write_filelist(tmp_path / "list.psv", long)
+    request = Request(
+        filelist=tmp_path / "list.psv",
+        teacher_forcing=store.root,
+        output_types=("spec", "textgrid"),
+        output_dir=tmp_path / "out",
+    )
+
+    spec, grid = synthesize_texts(model, request)
+
+    n_frames = soundfile.info(store.audio_path(long[0], 22050)).frames // 256
+    assert torch.load(spec, weights_only=True).shape[1] == n_frames
+    assert f"xmax = {n_frames * 256 / 22050:f}" in grid.read_text()
+    assert grid.read_text().count('text = "bad."') == 7
+
+
+@pytest.mark.parametrize("name", ["pitch", "energy"])
+def test_a_control_changes_what_is_spoken(speak, name):
+    (plain,) = speak(texts=("a bad cab",)).values()
+    (changed,) = speak(texts=("a bad cab",), controls=Controls(**{name: 9.0})).values()
+
+    assert plain.shape != changed.shape or not plain.allclose(changed)
+
+
+def test_controls_of_one_call_or_line_do_not_leak_into_the_next(speak, tmp_path):
+    lines = tmp_path / "lines.psv"
+    lines.write_text("basename|characters|duration_control\nx|bad|3\ny|bad|\nz|bad|0.5\n", encoding="utf-8")
+
+    slow, plain, fast = speak(filelist=lines).values()
+    (again,) = speak(texts=("bad",)).values()
+
+    assert slow.shape[1] == 3 * plain.shape[1]
+    assert fast.shape[1] < plain.shape[1]
+    assert plain.equal(again)
+
+
+def test_a_style_reference_needs_a_model_with_style_tokens(speak, prepared_once):
+    store, utterances = prepared_once
+    recording = store.audio_path(utterances[0], 22050)
+
+    with pytest.raises(CheckpointError, match="this model has no style tokens"):
+        speak(texts=("bad",), style_reference=recording)
+
+
+def test_a_style_reference_is_followed_by_a_model_with_style_tokens(speak, prepared_once):
+    store, utterances = prepared_once
+    model = {"sizes": {"style": StyleSizes(n_tokens=3, n_heads=2)}}
+
+    (plain,) = speak(texts=("bad",), model=model).values()
+    (styled,) = speak(
+        texts=("bad",), model=model, style_reference=store.audio_path(utterances[0], 22050)
+    ).values()
+
+    assert plain.shape != styled.shape or not plain.allclose(styled)
+
+
+def test_simple_names_are_basename_and_ending(text_to_spec, vocoder, tmp_path):
+    tuned = saved(text_to_spec(), tmp_path / "tuned.safetensors")
+    request = Request(
+        texts=("a bad cab",),
+        output_types=OUTPUT_TYPES,
+        is_simply_named=True,
+        vocoder=saved(vocoder(), tmp_path / "vocoder.safetensors"),
+        output_dir=tmp_path / "out",
+    )
+
+    files = [str(path.relative_to(tmp_path / "out")) for path in synthesize_texts(tuned, request)]
+
+    assert files == [
+        "synthesized_spec/a-bad-cab.pt",
+        "wav/a-bad-cab.wav",
+        "textgrids/a-bad-cab.TextGrid",
+        "readalongs/a-bad-cab.readalong",
+        "readalongs/a-bad-cab.html",
+    ]
+
+
+def test_a_page_to_read_along_brings_its_sound_with_it(text_to_spec, vocoder, tmp_path):
+    tuned = saved(text_to_spec(), tmp_path / "tuned.safetensors")
+    request = Request(
+        texts=("a bad cab",),
+        output_types=("readalong-html",),
+        vocoder=saved(vocoder(), tmp_path / "vocoder.safetensors"),
+        output_dir=tmp_path / "out",
+    )
+
+    wav, page = synthesize_texts(tuned, request)
+
+    assert wav.parent.name == "wav"
+    assert b64encode(wav.read_bytes()).decode() in page.read_text(encoding="utf-8")
 
 
 @pytest.fixture

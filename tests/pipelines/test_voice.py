@@ -12,6 +12,8 @@ from retimbre.models.fastspeech2.model import FastSpeech2
 from retimbre.models.hifigan.config import GeneratorConfig
 from retimbre.models.hifigan.model import Generator
 from retimbre.models.load import save_model
+from retimbre.pipelines.pieces import pieces_of
+from retimbre.pipelines.speaking import speak_pieces
 from retimbre.pipelines.voice import load_voice
 from retimbre.starter import find
 from retimbre.text.normalise import TextRules
@@ -143,3 +145,17 @@ def test_stages_of_different_spectrograms_are_refused_before_anything_is_spoken(
 def test_two_files_in_the_wrong_order_are_named(folder):
     with pytest.raises(StagesDoNotFit, match="a text-to-spec checkpoint"):
         load_voice(folder / "spec_to_wav.safetensors", vocoder=folder / "text_to_spec.safetensors")
+
+
+def test_a_long_text_is_spoken_in_pieces(tmp_path):
+    save_text_to_spec(tmp_path / "tuned.safetensors")
+    save_vocoder(tmp_path / "vocoder.safetensors")
+    voice = load_voice(tmp_path)
+    piece = "abc cba " * 12 + "abc abc"  # 103 letters; a space is lost where the pieces meet
+
+    audio = voice.speak(f"{piece} {piece} {piece}")
+
+    pieces = pieces_of(f"{piece} {piece} {piece}", voice.chain.text_to_spec)
+    assert len(pieces) == 2
+    n_frames = speak_pieces(pieces, voice.chain.text_to_spec).spec.shape[1]
+    assert audio.n_samples == n_frames * HOP_SAMPLES

@@ -400,3 +400,40 @@ def test_further_data_sets_come_with_label_list_and_rules_of_their_own(copied):
     assert not more.trims_silence
     assert recipe.text.dataset_cleaners == {"de": ("lower",)}
     assert recipe.text.language_to_replace == {"eng": {"a": "b"}}
+
+
+# ---- going on with a checkpoint ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["base", "nopostnet"])
+def test_a_checkpoint_with_the_same_optimiser_block_is_gone_on_with(project, name):
+    base = project / f"logs_and_checkpoints/FeaturePredictionExperiment/{name}/checkpoints/last.ckpt"
+    given = f"training.finetune_checkpoint={base}"
+    path = file_of("text-to-spec", project / "config")
+
+    assert read_recipe(path, [given]).training.continues_base
+    assert "its step and optimiser included" in notes_of(path, given)
+
+
+@pytest.mark.parametrize(
+    "changed", ["learning_rate=0.0001", "warmup_steps=21", "betas=[0.9, 0.98]", "eps=1e-7"]
+)
+def test_with_another_optimiser_block_only_the_weights_are_taken_over(project, changed):
+    base = project / "logs_and_checkpoints/FeaturePredictionExperiment/base/checkpoints/last.ckpt"
+    given = (f"training.finetune_checkpoint={base}", f"training.optimizer.{changed}")
+    path = file_of("text-to-spec", project / "config")
+
+    assert not read_recipe(path, given).training.continues_base
+    assert "the weights of last.ckpt are taken over, its step and optimiser are not" in notes_of(path, *given)
+
+
+def test_a_file_without_an_optimiser_is_never_gone_on_with(project, tmp_path):
+    (tmp_path / "damaged.ckpt").write_bytes(b"PK\x03\x04 nothing")
+    path = file_of("text-to-spec", project / "config")
+    for base in (tmp_path / "damaged.ckpt", project / "exported.ckpt"):
+        assert not read_recipe(path, [f"training.finetune_checkpoint={base}"]).training.continues_base
+
+
+def test_without_a_checkpoint_nothing_is_gone_on_with(project):
+    assert not read_recipe(file_of("text-to-spec", project / "config")).training.continues_base
+    assert not read_recipe(file_of("spec-to-wav", project / "config")).training.continues_base

@@ -64,9 +64,21 @@ def test_a_misspelt_name_is_put_right(files):
         read_recipe(files["text-to-spec"], ["text.cleaners=[everyvoice.utils.nfc_normalise]"])
 
 
-@pytest.mark.parametrize("name", ["generic_csv_filelist_reader", "read_festival"])
-def test_a_list_of_another_form_is_told_how_to_be_written(files, name):
+LOADER = "preprocessing.source_data.0.filelist_loader=everyvoice.utils."
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("generic_psv_filelist_reader", "psv"),
+        ("generic_csv_filelist_reader", "csv"),
+        ("read_festival", "festival"),
+    ],
+)
+def test_a_list_has_the_form_that_its_loader_reads(files, name, form):
+    assert read_recipe(files["text-to-spec"], [LOADER + name]).data.filelist_format == form
+
+
+def test_a_loader_of_any_form_asks_for_one_of_them(files):
     with pytest.raises(RecipeError, match=r"lists .* are not read here.*expected a list with '\|'"):
-        read_recipe(
-            files["text-to-spec"], [f"preprocessing.source_data.0.filelist_loader=everyvoice.utils.{name}"]
-        )
+        read_recipe(files["text-to-spec"], [LOADER + "sniff_and_return_filelist_data"])

@@ -45,6 +45,20 @@ def test_binarisation_grows_between_two_steps(tiny_job, settings, step, expected
     assert objective._binarisation(Progress(step=step)) == expected
 
 
+@pytest.mark.parametrize("name", ["spec", "pitch", "energy", "duration"])
+def test_the_recipe_says_how_a_loss_measures(tiny_job, settings, name):
+    values = []
+    for distance in ("mse", "mae"):
+        job = tiny_job("text-to-spec", settings(loss=LossWeights(**{f"{name}_distance": distance})))
+        (turn,) = job.objective.turns()
+        torch.manual_seed(1)
+        losses = turn.losses(batch_of(job, 1, 2), None, Progress())
+        values.append({loss: value.item() for loss, value in losses.items()})
+    changed = {loss for loss in values[0] if values[0][loss] != values[1][loss]}
+
+    assert changed == ({"spec", "postnet"} if name == "spec" else {name})
+
+
 def test_a_weight_of_the_recipe_scales_its_loss(tiny_job, settings):
     def losses(**weights):
         loss = LossWeights(attn_bin_full_step=1, **weights)

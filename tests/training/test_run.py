@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from retimbre.errors import CheckpointError, NoRoom, RecipeError, RunError
 from retimbre.models.load import load_model
 from retimbre.recipe.read import read_recipe
 from retimbre.training.objective import Verdict
-from retimbre.training.run import require_unused, run_folder, seconds_per_step, start
+from retimbre.training.run import _optimiser, require_unused, run_folder, seconds_per_step, start
 
 FAMILIES = ("text-to-spec", "spec-to-wav")
 
@@ -179,6 +180,26 @@ def test_saving_often_or_seldom_changes_no_weight(begin, settings, stage):
     seldom = begin(stage, settings(steps=5), name="seldom")
 
     assert is_same(checkpoint(often.run, 5), checkpoint(seldom.run, 5))
+
+
+OPTIMISERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "rms": torch.optim.RMSprop}
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_a_run_of_each_optimiser_goes_on_to_the_same_end(begin, settings, name, tiny_job):
+    chosen = {"name": name, "alpha": 0.9, "betas": (0.7, 0.8), "eps": 1e-6, "weight_decay": 0.1}
+    whole = begin("text-to-spec", settings(steps=4, checkpoint_every_steps=2, **chosen), name="whole")
+    begin("text-to-spec", settings(steps=2, checkpoint_every_steps=2, **chosen))
+    resumed = begin("text-to-spec", settings(steps=4, checkpoint_every_steps=2, **chosen), is_resumed=True)
+    (turn,) = tiny_job("text-to-spec", settings()).objective.turns()
+    optimiser = _optimiser(turn, settings(**chosen))
+    (group,) = optimiser.param_groups
+
+    assert is_same(checkpoint(whole.run, 4), checkpoint(resumed.run, 4))
+    assert type(optimiser) is OPTIMISERS[name]
+    assert group["eps"] == 1e-6
+    assert group["weight_decay"] == 0.1
+    assert group["alpha"] == 0.9 if name == "rms" else group["betas"] == (0.7, 0.8)
 
 
 def test_another_seed_gives_other_weights(begin, settings):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 from torch import nn
-from torch.optim import AdamW
+from torch.optim import Adam, AdamW, RMSprop
 
 from retimbre.checkpoint.digest import sha256_of
 from retimbre.errors import CheckpointError, NoRoom, RunError
@@ -29,10 +29,10 @@ from retimbre.training.state import (
 )
 
 
-def new_state(seed=0):
+def new_state(seed=0, kind=AdamW):
     torch.manual_seed(seed)
     parts = {"one": nn.Linear(3, 4), "two": nn.BatchNorm1d(4)}
-    return RunState(parts, {name: AdamW(part.parameters(), lr=0.1) for name, part in parts.items()})
+    return RunState(parts, {name: kind(part.parameters(), lr=0.1) for name, part in parts.items()})
 
 
 def train_a_step(live):
@@ -56,9 +56,9 @@ def is_same(one, other):
     return one.keys() == other.keys() and all(one[name].equal(other[name]) for name in one)
 
 
-def save_steps(run, *steps, keep=5):
+def save_steps(run, *steps, keep=5, kind=AdamW):
     """A run with checkpoints of some steps; what each of them holds."""
-    live, held = new_state(), {}
+    live, held = new_state(kind=kind), {}
     for step in steps:
         train_a_step(live)
         held[step] = contents(live)
@@ -82,12 +82,14 @@ def test_what_is_saved_is_restored_exactly(tmp_path):
     assert notes == []
 
 
-def test_a_restored_run_goes_on_as_the_first_one(tmp_path):
-    live, _ = save_steps(tmp_path, 3)
+@pytest.mark.parametrize("kind", [AdamW, Adam, RMSprop])
+def test_a_restored_run_goes_on_as_the_first_one(tmp_path, kind):
+    live, held = save_steps(tmp_path, 3, kind=kind)
     train_a_step(live)
     expected = contents(live)
-    fresh = new_state(seed=7)
+    fresh = new_state(seed=7, kind=kind)
     restore_state(tmp_path, fresh)
+    assert is_same(contents(fresh), held[3])
     train_a_step(fresh)
 
     assert is_same(contents(fresh), expected)

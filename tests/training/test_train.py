@@ -76,7 +76,9 @@ def test_a_base_of_the_other_stage_is_refused(recipe_file):
 
 
 def test_a_base_that_does_not_exist_is_named_with_what_to_do(recipe_file, tmp_path):
-    with pytest.raises(RunError, match=rf"{tmp_path}/none\.ckpt does not exist.*--base FILE"):
+    with pytest.raises(
+        RunError, match=rf"{tmp_path}/none\.ckpt does not exist.*finetune_checkpoint.*--base FILE"
+    ):
         train(recipe_file("text-to-spec"), "base=none.ckpt")
 
 
@@ -198,6 +200,61 @@ def test_a_list_that_has_only_moved_may_be_resumed(recipe_file, own_voices, tmp_
 
     assert go_on(path, *places, f"data.filelist={moved}", "training.steps=3").progress.step == 3
     assert read_recipe(tmp_path / "runs" / "run" / "recipe.yaml").data.filelist == moved
+
+
+@pytest.fixture
+def divided(own_voices, tmp_path):
+    """Overrides of a recipe with a second set and with lists of its own for the split."""
+    folder, places = own_voices
+    more = tmp_path / "more"
+    more.mkdir()
+    shutil.copy(folder / "u1.wav", more / "v1.wav")
+    (more / "list.csv").write_text("v1|abc.\n", encoding="utf-8")
+    first, second = tmp_path / "first.psv", tmp_path / "second.psv"
+    first.write_text("basename|characters\nu0|abc.\nv1|abc.\nu2|abc.\n", encoding="utf-8")
+    second.write_text("basename|characters\nu3|abc.\nu4|abc.\n", encoding="utf-8")
+    return tmp_path, [
+        *places,
+        f"data.training_filelist={first}",
+        f"data.validation_filelist={second}",
+        f"data.adopted={tmp_path / 'theirs'}",
+        f"data.more=[{{recordings: {more}, filelist: {more / 'list.csv'}}}]",
+    ]
+
+
+def test_a_moved_project_of_several_lists_is_resumed(recipe_file, divided):
+    folder, places = divided
+    train(recipe_file("spec-to-wav", **SHORT), *places)
+    moved = folder / "moved"
+    moved.mkdir()
+    for name in ("first.psv", "second.psv", "more"):
+        (folder / name).rename(moved / name)
+    moves = {f"{folder}/{name}": f"{moved}/{name}" for name in ("first.psv", "second.psv", "more")}
+    elsewhere = list(places)
+    for old, new in moves.items():
+        elsewhere = [place.replace(old, new) for place in elsewhere]
+
+    assert elsewhere != places
+    assert go_on(recipe_file("spec-to-wav", **SHORT), *elsewhere, "training.steps=3").progress.step == 3
+
+
+@pytest.mark.parametrize("name", ["first.psv", "second.psv", "more/list.csv"])
+def test_resuming_with_another_content_of_any_list_is_refused(recipe_file, divided, name):
+    folder, places = divided
+    train(recipe_file("spec-to-wav", **SHORT), *places)
+    path = folder / name
+    path.write_text(path.read_text(encoding="utf-8").replace("abc", "cab"), encoding="utf-8")
+
+    with pytest.raises(
+        RunError, match=r"found other contents of the lists list\.csv, first\.psv, second\.psv"
+    ):
+        go_on(recipe_file("spec-to-wav", **SHORT), *places, "training.steps=3")
+
+
+@pytest.mark.parametrize("override", ["training.optimiser.name=adam", "training.optimiser.alpha=0.5"])
+def test_the_kind_of_optimiser_stays_on_resume(started, override):
+    with pytest.raises(RunError, match=f"found another {override.partition('=')[0]}"):
+        go_on(started, override)
 
 
 def test_an_utterance_whose_text_is_longer_than_its_sound_is_left_out_and_the_others_train(

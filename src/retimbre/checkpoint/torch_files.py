@@ -115,7 +115,7 @@ def _from_archive(archive: zipfile.ZipFile, mapped: mmap.mmap) -> Pickled:
         for name, info in records.items()
         if name.startswith(prefix)
     }
-    machine = Machine(_zip_storage)
+    machine = Machine(zip_storage)
     tree = machine.run(io.BytesIO(archive.read(f"{root}data.pkl")))
     return Pickled(tree, tuple(machine.names), Storages(runs).tensor)
 
@@ -140,7 +140,8 @@ def _record_bytes(archive: zipfile.ZipFile, info: zipfile.ZipInfo, mapped: mmap.
     return _bytes_at(mapped, info.header_offset + 30 + n_name + n_extra, info.file_size)
 
 
-def _zip_storage(identity: Any) -> Storage:
+def zip_storage(identity: Any) -> Storage:
+    """The storage that torch's persistent id in a zip file names."""
     kind, storage_type, key, _location, n_items = identity
     if kind != "storage" or not isinstance(key, str) or type(n_items) is not int or n_items < 0:
         raise ValueError("a persistent id that is no storage")

@@ -18,29 +18,29 @@ from retimbre.errors import CheckpointError
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Tensors and plain text beside them; shared or strided tensors are written out in full."""
     own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    _replace(path, lambda temporary: save_file(own, temporary, metadata=dict(metadata)))
+    replace_file(path, lambda temporary: save_file(own, temporary, metadata=dict(metadata)))
 
 
 def write_json(path: Path, content: object) -> None:
     """Indented JSON with a final line end; refuses NaN, which is not JSON."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    _replace(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def write_torch_tensor(path: Path, tensor: Tensor) -> None:
     """One tensor in torch's own format, as EveryVoice reads predicted spectrograms."""
     buffer = io.BytesIO()
     torch.save(tensor.detach().cpu().contiguous().clone(), buffer)
-    _replace(path, lambda temporary: temporary.write_bytes(buffer.getbuffer()))
+    replace_file(path, lambda temporary: temporary.write_bytes(buffer.getbuffer()))
 
 
 def write_text(path: Path, text: str) -> None:
     """UTF-8, with the line ends of `text`."""
-    _replace(path, lambda temporary: temporary.write_bytes(text.encode("utf-8")))
+    replace_file(path, lambda temporary: temporary.write_bytes(text.encode("utf-8")))
 
 
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside `path`, force it to the disk, then rename: nobody ever sees half a file."""
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` make a file beside `path`, force it to the disk, rename: nobody ever sees half a file."""
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

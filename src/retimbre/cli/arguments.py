@@ -1,34 +1,91 @@
 """Arguments that several commands share."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from retimbre.errors import RecipeError
+from retimbre.cli.later import NOT_TRAINED, not_covered
+from retimbre.errors import RecipeError, RunError
 
 if TYPE_CHECKING:
+    from retimbre.jobs.listener import Listener
     from retimbre.recipe.recipe import Recipe
 
+STAGES = ("text-to-spec", "spec-to-wav")
 STAGE = Annotated[str, typer.Argument(help="text-to-spec or spec-to-wav.")]
-CONFIG = Annotated[Path, typer.Argument(help="A recipe (YAML).")]
+CONFIG_HELP = (
+    "A recipe (YAML), or a model's file of an EveryVoice project as it is: "
+    "config/everyvoice-text-to-spec.yaml or config/everyvoice-spec-to-wav.yaml (or .json)."
+)
+CONFIG = Annotated[Path, typer.Argument(help=CONFIG_HELP)]
 OVERRIDES = Annotated[
     list[str] | None,
     typer.Option(
-        "-c", "--config-args", help="key=value on top of the recipe, for instance training.steps=2000."
+        "-c",
+        "--config-args",
+        help="key=value on top of CONFIG, for instance training.steps=2000. In EveryVoice's files its own "
+        "keys; may be repeated.",
     ),
 ]
+ACCELERATOR = Annotated[str, typer.Option("--accelerator", "-a", help="auto, cpu, gpu, cuda, mps.")]
+DEVICES = Annotated[str, typer.Option("--devices", "-d", help="One device trains: auto or 1.")]
+NODES = Annotated[int, typer.Option("--nodes", "-n", min=1, help="One machine trains: 1.")]
+STRATEGY = Annotated[
+    str, typer.Option("--strategy", "-s", help="Of several devices; one needs none: auto or ddp.")
+]
+ONE_DEVICE = {"auto", "-1", "1", "0", "0,"}  # -1: all that there are, of which one is used
+NO_STRATEGY = ("auto", "ddp", "single_device")
+
+
+def require_stage(stage: str) -> None:
+    """It must be one that we have."""
+    if stage == "text-to-wav":
+        raise not_covered("text-to-wav", NOT_TRAINED)
+    if stage not in STAGES:
+        raise RecipeError(f"there is no stage '{stage}'", expected=" or ".join(STAGES), found=stage)
 
 
 def check_stage(stage: str, recipe: "Recipe") -> None:
     """The stage on the command line must be the recipe's own."""
-    known = ("text-to-spec", "spec-to-wav")
-    if stage not in known:
-        raise RecipeError(f"there is no stage '{stage}'", expected=" or ".join(known), found=stage)
+    require_stage(stage)
     if recipe.stage != stage:
         raise RecipeError(
             "the recipe is for another stage",
             expected=f"stage: {stage}",
             found=f"stage: {recipe.stage}",
-            do=f"call 'retimbre train {recipe.stage} …', or give a recipe of {stage}",
+            do=f"write {recipe.stage} instead of {stage}, or give a recipe of {stage}",
+        )
+
+
+def noted_recipe(config: Path, overrides: Iterable[str] | None, listener: "Listener") -> "Recipe":
+    """The recipe in CONFIG; what its reader should know about it is said."""
+    from retimbre.recipe.read import read_recipe, recipe_notes
+
+    given = tuple(overrides or ())
+    recipe = read_recipe(config, given)
+    for note in recipe_notes(config, given):
+        listener.say("Note", note)
+    return recipe
+
+
+def require_one_device(devices: str, nodes: int = 1, strategy: str = "auto") -> None:
+    """Raise RunError where more than one device is asked for: nobody should wait for what will not come."""
+    asked = devices.replace(" ", "").strip("[]")
+    if asked not in ONE_DEVICE:
+        raise RunError(
+            f"--devices {devices}: Retimbre trains on the first device",
+            expected="auto or 1",
+            found=devices,
+            do="choose another one by the variable CUDA_VISIBLE_DEVICES, as in CUDA_VISIBLE_DEVICES=2",
+        )
+    if nodes != 1:
+        raise RunError(f"--nodes {nodes}: Retimbre trains on one machine", expected="1", found=str(nodes))
+    if not strategy.startswith(NO_STRATEGY):
+        raise RunError(
+            f"--strategy {strategy}: one device needs none",
+            expected="auto or ddp",
+            found=strategy,
+            do="leave it out",
         )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from retimbre.cli.arguments import CONFIG, OVERRIDES, check_stage
+from retimbre.cli.arguments import ACCELERATOR, CONFIG, OVERRIDES, check_stage, noted_recipe
 
 if TYPE_CHECKING:
     from retimbre.cli.console import Console
@@ -44,13 +44,13 @@ def match(
         bool, typer.Option("--anyway", help="Train even where matching has little to win back.")
     ] = False,
     is_resumed: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted match.")] = False,
-    device: Annotated[str, typer.Option("--accelerator", "-a", help="auto, cpu, cuda, mps.")] = "auto",
+    device: ACCELERATOR = "auto",
 ) -> None:
     """Match the vocoder of CONFIG (stage: spec-to-wav) to a text-to-spec model."""
     from retimbre.cli.console import Console
-    from retimbre.recipe.read import read_recipe
 
-    recipe = read_recipe(config, overrides or [])
+    console = Console()
+    recipe = noted_recipe(config, overrides, console)
     check_stage("spec-to-wav", recipe)
     if vocoder is not None:
         recipe = recipe.model_copy(update={"base": vocoder.resolve()})
@@ -62,7 +62,7 @@ def match(
         is_forced=is_forced,
         is_resumed=is_resumed,
         device=device,
-        console=Console(),
+        console=console,
     )
 
 

@@ -1,27 +1,63 @@
 """`retimbre preprocess`: recordings -> training material; only what changed."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from retimbre.cli.arguments import CONFIG, OVERRIDES, STAGE, check_stage
+from retimbre.cli.arguments import CONFIG_HELP, OVERRIDES, STAGES, check_stage, noted_recipe, require_stage
 
 
 def preprocess(
-    stage: STAGE,
-    config: CONFIG,
+    stage: Annotated[
+        str,
+        typer.Argument(metavar="STAGE", help="text-to-spec or spec-to-wav; may be left out: CONFIG says it."),
+    ],
+    config: Annotated[Path | None, typer.Argument(metavar="CONFIG", help=CONFIG_HELP)] = None,
     overrides: OVERRIDES = None,
-    is_overwritten: Annotated[bool, typer.Option("--overwrite", "-O", help="Do everything again.")] = False,
-    n_workers: Annotated[
-        int | None, typer.Option("--cpus", "-C", min=1, help="Processes; default: all cores.")
+    steps: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--steps",
+            "-s",
+            help="audio, spec, pitch or energy, also several and in any order.",
+            show_default="all",
+        ),
     ] = None,
+    has_stats: Annotated[
+        bool,
+        typer.Option("--stats/--no-stats", "-S", help="Accepted; training measures what it learns from."),
+    ] = True,
+    n_workers: Annotated[
+        int | None, typer.Option("--cpus", "-C", min=1, help="Processes.", show_default="all cores")
+    ] = None,
+    is_overwritten: Annotated[bool, typer.Option("--overwrite", "-O", help="Do everything again.")] = False,
+    is_tried: Annotated[
+        bool, typer.Option("--debug", "-D", help="Only the first 10 utterances of each data set.")
+    ] = False,
 ) -> None:
-    """Prepare the recordings that CONFIG names for STAGE."""
+    """Prepare the recordings that CONFIG names."""
     from retimbre.cli.console import Console
-    from retimbre.recipe.read import read_recipe
-    from retimbre.training.material import prepare_material
+    from retimbre.training.some_steps import prepare_as_asked
 
-    recipe = read_recipe(config, overrides or [])
-    check_stage(stage, recipe)
-    prepare_material(recipe, listener=Console(), is_overwritten=is_overwritten, n_workers=n_workers)
-    typer.echo(recipe.data.preprocessed)
+    named = stage if stage in STAGES or config is not None else None  # earlier: preprocess CONFIG
+    if named is not None:
+        require_stage(named)
+    path = config if config is not None else Path(stage)
+    if named == stage and config is None:
+        raise typer.BadParameter("Missing argument 'CONFIG'.")
+    console = Console()
+    recipe = noted_recipe(path, overrides, console)
+    if named is not None:
+        check_stage(named, recipe)
+    if not has_stats:
+        console.say("Statistics", "are always measured when training begins, on what it learns from")
+    folder = prepare_as_asked(
+        recipe,
+        steps=steps or (),
+        is_tried=is_tried,
+        is_overwritten=is_overwritten,
+        n_workers=n_workers,
+        listener=console,
+    )
+    typer.echo(folder)

@@ -1,11 +1,16 @@
 """`retimbre synthesize`: speak, or write what a stage really produces."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 CHECKPOINT = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A checkpoint.")]
+ACCELERATOR = Annotated[str, typer.Option("--accelerator", "-a", help="auto, cpu, cuda, mps.")]
+
+
+def _control(name: str, *letters: str, example: str) -> object:
+    return typer.Option(f"--{name}-control", *letters, min=0.1, max=10, help=example)
 
 
 def from_text(
@@ -19,9 +24,19 @@ def from_text(
             "--filelist", "-f", exists=True, dir_okay=False, help="psv, metadata.csv, or one text a line."
         ),
     ] = None,
+    text_representation: Annotated[
+        Literal["characters", "phones", "arpabet"] | None,
+        typer.Option(
+            help="What the texts are.  [default: characters; phones of a list, if the model reads them]"
+        ),
+    ] = None,
     output_type: Annotated[
         list[str] | None,
-        typer.Option("--output-type", "-O", help="wav or spec; may be repeated.  [default: wav]"),
+        typer.Option(
+            "--output-type",
+            "-O",
+            help="wav, spec, textgrid, readalong-xml or readalong-html; may be repeated.  [default: wav]",
+        ),
     ] = None,
     output_dir: Annotated[
         Path | None,
@@ -31,6 +46,9 @@ def from_text(
             help="Where results go.  [default: synthesis_output; with teacher forcing, its folder]",
         ),
     ] = None,
+    simple_filenames: Annotated[
+        bool, typer.Option("--simple-filenames", help="Only basename and ending, as in LJ050-0269.wav.")
+    ] = False,
     vocoder: Annotated[
         Path | None,
         typer.Option("--vocoder-path", "-v", exists=True, dir_okay=False, help="spec-to-wav checkpoint."),
@@ -48,32 +66,72 @@ def from_text(
     ] = None,
     speaker: Annotated[str | None, typer.Option("--speaker", "-s", help="[default: the first]")] = None,
     language: Annotated[str | None, typer.Option("--language", "-l", help="[default: the first]")] = None,
-    duration_control: Annotated[
-        float, typer.Option("--duration-control", "-D", min=0.1, max=10, help="1.5: half as long again.")
-    ] = 1.0,
+    style_reference: Annotated[
+        Path | None,
+        typer.Option(
+            "--style-reference",
+            "-S",
+            exists=True,
+            dir_okay=False,
+            help="A recording whose style is followed.",
+        ),
+    ] = None,
+    duration_control: Annotated[float, _control("duration", "-D", example="1.5: half as long again.")] = 1.0,
+    pitch_control: Annotated[float, _control("pitch", example="1.5: half as far again from the mean.")] = 1.0,
+    energy_control: Annotated[float, _control("energy", example="Likewise for loudness.")] = 1.0,
+    split_text: Annotated[
+        bool | None,
+        typer.Option(
+            "--split-text/--no-split-text", help="Speak long texts in pieces.  [default: split-text]"
+        ),
+    ] = None,
+    config: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--config",
+            "-c",
+            "--config-args",
+            help="text.split_text=false, or text.boundaries.LANGUAGE.strong='!?.' (or .weak).",
+        ),
+    ] = None,
     batch_size: Annotated[
         int, typer.Option("--batch-size", "-b", min=1, help="Results do not depend on it.")
     ] = 4,
-    device: Annotated[str, typer.Option("--accelerator", "-a", help="auto, cpu, cuda, mps.")] = "auto",
+    device: ACCELERATOR = "auto",
+    devices: Annotated[str, typer.Option("--devices", "-d", help="Only one is used.")] = "auto",
+    num_workers: Annotated[
+        int, typer.Option("--num-workers", "-n", min=0, help="Accepted; there is nothing to load.")
+    ] = 4,
 ) -> None:
     """Speak texts, or write the specs that CHECKPOINT really produces for recordings (teacher forcing)."""
     from retimbre.cli.console import Console
-    from retimbre.pipelines.synthesis import Request, synthesize_texts
+    from retimbre.models.fastspeech2.variance import Controls
+    from retimbre.pipelines.request import Request, splitting_from
+    from retimbre.pipelines.synthesis import synthesize_texts
 
+    listener = Console()
+    if devices not in ("auto", "1"):
+        listener.say("Devices", f"one is used, not {devices}")
+    if texts and filelist:
+        listener.say("Texts", f"those of --text are spoken, not {filelist}")
     request = Request(
         texts=tuple(texts or ()),
         filelist=filelist,
+        text_representation=text_representation,
+        splitting=splitting_from(config or (), is_on=split_text),
         output_types=tuple(output_type or ("wav",)),
         output_dir=output_dir,
+        is_simply_named=simple_filenames,
         vocoder=vocoder,
         teacher_forcing=teacher_forcing,
         speaker=speaker,
         language=language,
-        duration_control=duration_control,
+        controls=Controls(duration=duration_control, pitch=pitch_control, energy=energy_control),
+        style_reference=style_reference,
         batch_size=batch_size,
         device=device,
     )
-    for path in synthesize_texts(checkpoint, request, listener=Console()):
+    for path in synthesize_texts(checkpoint, request, listener=listener):
         typer.echo(path)
 
 
@@ -86,11 +144,25 @@ def from_spec(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="[default: the input's name with .wav, in this folder]"),
+        typer.Option(
+            "--output",
+            "-o",
+            help="[default: the input's name with .wav beside it; in this folder if training material is]",
+        ),
     ] = None,
-    device: Annotated[str, typer.Option("--accelerator", "-a", help="auto, cpu, cuda, mps.")] = "auto",
+    is_time_oriented: Annotated[
+        bool | None,
+        typer.Option(
+            "--time-oriented/--no-time-oriented", help="Do frames come first?  [default: as the shape says]"
+        ),
+    ] = None,
+    device: ACCELERATOR = "auto",
 ) -> None:
     """Turn one spec into sound."""
-    from retimbre.pipelines.synthesis import synthesize_spec
+    from retimbre.cli.console import Console
+    from retimbre.pipelines.copy_synthesis import synthesize_spec
 
-    typer.echo(synthesize_spec(spec, model, output or Path(f"{spec.name}.wav"), device=device))
+    path = synthesize_spec(
+        spec, model, output, device=device, is_time_oriented=is_time_oriented, listener=Console()
+    )
+    typer.echo(path)

@@ -5,7 +5,19 @@ from typing import Annotated
 
 import typer
 
-from retimbre.cli.arguments import CONFIG, OVERRIDES, STAGE, check_stage
+from retimbre.cli.arguments import (
+    ACCELERATOR,
+    CONFIG,
+    DEVICES,
+    NODES,
+    OVERRIDES,
+    STAGE,
+    STRATEGY,
+    check_stage,
+    noted_recipe,
+    require_one_device,
+    require_stage,
+)
 from retimbre.errors import RecipeError
 
 
@@ -31,17 +43,21 @@ def train(
     is_dry: Annotated[
         bool, typer.Option("--dry-run", help="Check everything and measure a few steps; no run is written.")
     ] = False,
-    device: Annotated[str, typer.Option("--accelerator", "-a", help="auto, cpu, cuda, mps.")] = "auto",
+    device: ACCELERATOR = "auto",
+    devices: DEVICES = "auto",
+    nodes: NODES = 1,
+    strategy: STRATEGY = "auto",
 ) -> None:
     """Train STAGE as CONFIG says: a new run from a base checkpoint, or the rest of a run (--resume)."""
     from retimbre.cli.console import Console
-    from retimbre.recipe.read import read_recipe
 
-    recipe = read_recipe(config, overrides or [])
+    require_stage(stage)
+    require_one_device(devices, nodes, strategy)
+    console = Console()
+    recipe = noted_recipe(config, overrides, console)
     check_stage(stage, recipe)
     if base is not None:
         recipe = recipe.model_copy(update={"base": base.resolve()})
-    console = Console()
     if match_with is not None:
         if is_dry:
             raise RecipeError(

@@ -16,7 +16,7 @@ def read_utterance(utterance: Utterance, reading: Reading) -> Read:
         TextError: if there are no rules for its language.
     """
     if reading.level == "phones" and utterance.phones:
-        return reading.of_phones(utterance.phones)
+        return reading.of_phones(utterance.phones, language=utterance.language, label=utterance.label)
     needs_phones = reading.level == "phones" and reading.engine(utterance.language) is None
     if needs_phones or not utterance.text:
         raise DataError(
@@ -25,7 +25,7 @@ def read_utterance(utterance: Utterance, reading: Reading) -> Read:
             found="only phones" if reading.level == "characters" else "only characters",
             do=f"add the column, or take a model that reads {_other(reading.level)}",
         )
-    return reading.of(utterance.text, language=utterance.language)
+    return reading.of(utterance.text, language=utterance.language, label=utterance.label)
 
 
 def unknown_symbols(

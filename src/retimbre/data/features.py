@@ -92,6 +92,18 @@ def prepared_audio(recording: Path, mel: MelSpec, options: PrepareOptions) -> Cl
     return Cleaned(audio=audio, clipped_share=clipped_share)
 
 
+def cleaned_audio(recording: Path, mel: MelSpec) -> Cleaned:
+    """A recording that EveryVoice has cleaned, as it is.
+
+    Raises:
+        AudioError: if it cannot be read, or has another sample rate.
+    """
+    audio = load_audio(recording)
+    if audio.sample_rate_hz != mel.sample_rate_hz:
+        raise AudioError(f"not at {mel.sample_rate_hz:,} Hz", found=f"{audio.sample_rate_hz:,} Hz")
+    return Cleaned(audio=cleaning.to_whole_hops(audio, mel.hop_samples), clipped_share=0.0)
+
+
 def spec_of(audio: Audio, mel: MelSpec) -> Float[Tensor, "mels frames"]:
     """The spectrogram that training and the vocoder see."""
     spec: Tensor = log_mel(audio.samples, mel)

@@ -1,46 +1,35 @@
-"""Lists of utterances: EveryVoice's psv with a header line, and LJSpeech's metadata.csv."""
+"""Lists of utterances: EveryVoice's psv, LJSpeech's metadata.csv, and the other forms of `list_forms`."""
 
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
 
+from retimbre.data.list_forms import KNOWN_COLUMNS, PSV, TEXT_COLUMNS, Format, Row, rows_of
 from retimbre.data.utterance import Utterance
 from retimbre.data.writing import write_text
-from retimbre.errors import DataError
+from retimbre.errors import DataError, TextError
+from retimbre.text.arpabet import phones_of_arpabet
 
-Format = Literal["psv", "ljspeech"]
+__all__ = ["PSV", "SOUND_ENDINGS", "Format", "read_filelist", "write_filelist"]
 
-TEXT_COLUMNS = ("characters", "text")  # EveryVoice's word, and the one that people expect
-KNOWN_COLUMNS = {"basename", "language", "speaker", "phones", *TEXT_COLUMNS}
 SOUND_ENDINGS = (".wav", ".flac", ".ogg", ".mp3")
-PSV: Mapping[str, Any] = {"delimiter": "|", "quoting": csv.QUOTE_NONE, "escapechar": "\\"}
+WRITTEN_COLUMNS = KNOWN_COLUMNS - {"arpabet"}  # what it says is written as phones
 SHOW_AT_MOST = 3
-
-
-class Row(NamedTuple):
-    """One line of a list, before anybody has asked whether it makes sense."""
-
-    line: int
-    cells: dict[str, str]
 
 
 def read_filelist(path: Path, *, format: Format | None = None) -> list[Utterance]:  # noqa: A002
     """The utterances of a list, in its order.
 
     Args:
-        format: `psv`: a header line names the columns. `ljspeech`: `id|text|normalised` without a header; the
-            last column is what is spoken. None finds out.
+        format: Its form; None finds out. `text`, which every list could be, is never found out.
 
     Raises:
         DataError: if the list is missing, empty, not UTF-8, lacks columns, or names an utterance twice.
     """
-    content = _read_utf8(Path(path))
-    first = content.partition("\n")[0].rstrip("\r")
-    format = format or _format_of(first)  # noqa: A001
-    rows = _psv_rows(path, content) if format == "psv" else _ljspeech_rows(path, content)
+    path = Path(path)
+    rows = rows_of(path, _read_utf8(path), format)
     if not rows:
         raise DataError(f"{path} lists nothing", expected="one utterance per line", found="no lines")
     utterances = [_utterance(path, row) for row in rows]
@@ -57,7 +46,9 @@ def write_filelist(path: Path, utterances: Sequence[Utterance]) -> None:
     path = Path(path)
     foreign = _foreign_cells(path, utterances)
     has_phones = any(utterance.phones is not None for utterance in utterances)
-    columns = _in_everyvoice_order({name for cells in foreign.values() for name in cells}, has_phones)
+    others = {name for cells in foreign.values() for name in cells}
+    others |= {"label"} if any(utterance.label for utterance in utterances) else set()
+    columns = _in_everyvoice_order(others, has_phones)
     out = io.StringIO()
     writer = csv.DictWriter(out, columns, restval="", lineterminator="\n", **PSV)
     writer.writeheader()
@@ -69,7 +60,8 @@ def write_filelist(path: Path, utterances: Sequence[Utterance]) -> None:
             "characters": utterance.text,
         }
         phones = {"phones": utterance.phones or ""} if has_phones else {}
-        writer.writerow(cells | phones | foreign.get(utterance.stem, {}))
+        label = {"label": utterance.label} if utterance.label else {}
+        writer.writerow(cells | phones | foreign.get(utterance.stem, {}) | label)
     write_text(path, out.getvalue())
 
 
@@ -94,71 +86,11 @@ def _read_utf8(path: Path) -> str:
         ) from error
 
 
-def _format_of(first_line: str) -> Format:
-    columns = {name.strip() for name in first_line.split("|")}
-    # One known word may be the text of a recording; two are a header.
-    return "psv" if "basename" in columns or len(columns & KNOWN_COLUMNS) > 1 else "ljspeech"
-
-
-def _psv_rows(path: Path, content: str) -> list[Row]:
-    reader = csv.reader(io.StringIO(content, newline=""), **PSV)
-    rows: list[Row] = []
-    header: list[str] | None = None
-    try:
-        for cells in reader:
-            if not any(cells):
-                continue
-            if header is None:
-                header = _checked_header(path, [name.strip() for name in cells])
-                continue
-            _require_columns(path, reader.line_num, len(cells), {len(header)})
-            rows.append(Row(reader.line_num, dict(zip(header, cells, strict=True))))
-    except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num} cannot be read", found=str(error)) from error
-    return rows
-
-
-def _checked_header(path: Path, header: list[str]) -> list[str]:
-    has_text = any(name in header for name in (*TEXT_COLUMNS, "phones"))
-    if "basename" not in header or not has_text:
-        raise DataError(
-            f"{path} lacks a column",
-            expected="'basename' and one of 'characters', 'phones' in its first line",
-            found=" | ".join(header),
-            do="write a first line such as basename|language|speaker|characters",
-        )
-    if len(set(header)) < len(header):
-        raise DataError(f"{path} has a column twice", found=" | ".join(header))
-    return header
-
-
-def _ljspeech_rows(path: Path, content: str) -> list[Row]:
-    rows = []
-    for number, line in enumerate(io.StringIO(content), start=1):
-        cells = line.rstrip("\r\n").split("|")
-        if cells == [""]:
-            continue
-        _require_columns(path, number, len(cells), {2, 3})
-        text = cells[2].strip() if len(cells) == 3 else ""
-        rows.append(Row(number, {"basename": cells[0], "characters": text or cells[1]}))
-    return rows
-
-
-def _require_columns(path: Path, line: int, found: int, expected: set[int]) -> None:
-    if found not in expected:
-        raise DataError(
-            f"{path}, line {line} cannot be read",
-            expected=f"{' or '.join(map(str, sorted(expected)))} columns with '|' between them",
-            found=str(found),
-            do="write \\| for a '|' inside a text (psv), or take it out (metadata.csv)",
-        )
-
-
 def _utterance(path: Path, row: Row) -> Utterance:
     cells = {name: cell.strip() for name, cell in row.cells.items()}
     text = next((cells[name] for name in TEXT_COLUMNS if cells.get(name)), "")
-    phones = cells.get("phones") or None
     try:
+        phones = cells.get("phones") or phones_of_arpabet(cells.get("arpabet", "")) or None
         if not text and phones is None:
             raise DataError("a recording has no text", expected="what is spoken", found="nothing")
         return Utterance(
@@ -167,8 +99,9 @@ def _utterance(path: Path, row: Row) -> Utterance:
             phones=phones,
             speaker=cells.get("speaker") or "default",
             language=cells.get("language") or "default",
+            label=cells.get("label", ""),
         )
-    except DataError as error:
+    except (DataError, TextError) as error:
         raise DataError(
             f"{path}, line {row.line}: {error.what}", expected=error.expected, found=error.found, do=error.do
         ) from error
@@ -203,7 +136,7 @@ def _foreign_cells(path: Path, utterances: Iterable[Utterance]) -> dict[str, dic
     if not path.is_file():
         return {}
     try:
-        rows = _psv_rows(path, _read_utf8(path))
+        rows = rows_of(path, _read_utf8(path), "psv")
         there = {(old := _utterance(path, row)).stem: (old, row.cells) for row in rows}
     except DataError:
         return {}  # what lies there is no list that could be kept
@@ -213,7 +146,7 @@ def _foreign_cells(path: Path, utterances: Iterable[Utterance]) -> dict[str, dic
             continue
         old, cells = there[utterance.stem]
         if old == utterance:
-            kept[utterance.stem] = {name: c for name, c in cells.items() if name not in KNOWN_COLUMNS}
+            kept[utterance.stem] = {name: c for name, c in cells.items() if name not in WRITTEN_COLUMNS}
     return kept
 
 

@@ -29,7 +29,12 @@ ENDINGS = ("wav", "flac", "ogg", "mp3", "WAV", "FLAC", "OGG", "MP3")
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What is the same for all utterances."""
+    """What is the same for all utterances.
+
+    Args:
+        recordings: Where they lie; of cleaned ones, the folder that EveryVoice prepared.
+        are_cleaned: They are EveryVoice's cleaned ones: taken as they are.
+    """
 
     recordings: Path
     store: Store
@@ -37,6 +42,7 @@ class Job:
     options: PrepareOptions
     steps: tuple[Step, ...]
     overwrite: bool = False
+    are_cleaned: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +105,10 @@ def _made(job: Job, utterance: Utterance) -> Outcome:
 
 def _make_audio(job: Job, utterance: Utterance, source: str) -> AudioFacts:
     recording = _require_recording(job, utterance)
-    cleaned = features.prepared_audio(recording, job.mel, job.options)
+    if job.are_cleaned:
+        cleaned = features.cleaned_audio(recording, job.mel)
+    else:
+        cleaned = features.prepared_audio(recording, job.mel, job.options)
     return job.store.write_audio(
         utterance,
         cleaned.audio,
@@ -138,6 +147,7 @@ def _audio_source(job: Job, utterance: Utterance) -> str:
     options = asdict(job.options)
     used = ["min_duration_s", "max_duration_s", "least_loudness_lufs", "peak", "trims_silence"]
     used += ["trim_threshold_db", "trim_margin_ms"] if job.options.trims_silence else []
+    used = [] if job.are_cleaned else used
     return _fingerprint(
         "audio",
         size_bytes=state.st_size,
@@ -170,14 +180,21 @@ def _fingerprint(step: Step, **values: object) -> str:
 
 
 def _require_recording(job: Job, utterance: Utterance) -> Path:
-    recording = find_recording(job.recordings, utterance.basename)
+    recording = _recording(job, utterance)
     if recording is None:
-        raise AudioError("no recording of that name")
+        raise AudioError("EveryVoice has not prepared it" if job.are_cleaned else "no recording of that name")
     return recording
 
 
+def _recording(job: Job, utterance: Utterance) -> Path | None:
+    if not job.are_cleaned:
+        return find_recording(job.recordings, utterance.basename)
+    path = Store(job.recordings).audio_path(utterance, job.mel.sample_rate_hz)
+    return path if path.is_file() else None
+
+
 def _reason(error: AudioError, job: Job, utterance: Utterance) -> str:
-    recording = find_recording(job.recordings, utterance.basename)
+    recording = _recording(job, utterance)
     what = error.what.replace(str(recording), "the recording") if recording else error.what
     return f"{what} ({error.found})" if error.found else what
 

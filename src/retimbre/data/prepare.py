@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,16 @@ from retimbre.data.writing import sweep, write_text
 from retimbre.errors import DataError
 from retimbre.jobs.local import map_items, n_cores
 
-__all__ = ["LeftOut", "PrepareOptions", "Prepared", "Step", "prepare", "write_left_out"]
+__all__ = [
+    "LeftOut",
+    "PrepareOptions",
+    "Prepared",
+    "RecordedSet",
+    "Step",
+    "prepare",
+    "prepare_sets",
+    "write_left_out",
+]
 
 ITEMS_PER_WORKER = 60  # a new process takes about as long to start as these take to prepare
 SHOW_REASONS = 4
@@ -29,6 +38,21 @@ class LeftOut:
 
     utterance: Utterance
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedSet:
+    """Utterances whose recordings lie together and are cleaned alike.
+
+    Args:
+        recordings: Folder with `<basename>.wav` (or flac, ogg, mp3), itself or in its folder `wavs`.
+        are_cleaned: `recordings` is a folder that EveryVoice prepared: its audio is taken as it is.
+    """
+
+    utterances: Sequence[Utterance]
+    recordings: Path
+    options: PrepareOptions = field(default_factory=PrepareOptions)
+    are_cleaned: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,24 +102,61 @@ def prepare(
     Raises:
         DataError: if nothing is left to train on, with the commonest reasons.
     """
+    one = RecordedSet(utterances=utterances, recordings=Path(recordings), options=options or PrepareOptions())
+    return prepare_sets(
+        [one],
+        store,
+        mel=mel,
+        steps=steps,
+        n_workers=n_workers,
+        overwrite=overwrite,
+        on_progress=on_progress,
+    )
+
+
+def prepare_sets(
+    sets: Sequence[RecordedSet],
+    store: Store,
+    *,
+    mel: MelSpec,
+    steps: Sequence[str] = STEPS,
+    n_workers: int | None = None,
+    overwrite: bool = False,
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> Prepared:
+    """`prepare` for utterances of several sets at once, in their order."""
     started = time.monotonic()
     ordered = _in_order(steps)
-    job = Job(
-        recordings=Path(recordings),
-        store=store,
-        mel=mel,
-        options=options or PrepareOptions(),
-        steps=ordered,
-        overwrite=overwrite,
-    )
-    _require_sensible(job, utterances)
+    jobs = [_job(one, store, mel, ordered, overwrite) for one in sets]
+    utterances = [utterance for one in sets for utterance in one.utterances]
+    _require_sensible(jobs, utterances)
     sweep(store.root)
-    outcomes = _outcomes(job, utterances, n_workers, on_progress or (lambda basename, n_done, n_all: None))
+    tell = on_progress or (lambda basename, n_done, n_all: None)
+    outcomes: list[Outcome] = []
+    for job, one in zip(jobs, sets, strict=True):
+        n_before = len(outcomes)
+
+        def of_all(basename: str, n_done: int, n_all: int, n_before: int = n_before) -> None:
+            tell(basename, n_before + n_done, len(utterances))
+
+        outcomes += _outcomes(job, one.utterances, n_workers, of_all)
     prepared = _summary(outcomes, ordered, mel, time.monotonic() - started)
-    _write_lists(job, prepared)
+    _write_lists(jobs, prepared)
     if not prepared.kept:
         raise _nothing_left(prepared, store)
     return prepared
+
+
+def _job(one: RecordedSet, store: Store, mel: MelSpec, steps: tuple[Step, ...], overwrite: bool) -> Job:
+    return Job(
+        recordings=one.recordings,
+        store=store,
+        mel=mel,
+        options=one.options,
+        steps=steps,
+        overwrite=overwrite,
+        are_cleaned=one.are_cleaned,
+    )
 
 
 def _outcomes(
@@ -127,17 +188,18 @@ def _in_order(steps: Sequence[str]) -> tuple[Step, ...]:
     return tuple(step for step in STEPS if step in steps)
 
 
-def _require_sensible(job: Job, utterances: Sequence[Utterance]) -> None:
-    if not utterances or not job.steps:
+def _require_sensible(jobs: Sequence[Job], utterances: Sequence[Utterance]) -> None:
+    if not utterances or not jobs[0].steps:
         missing = "utterances" if not utterances else "steps"
         raise DataError("there is nothing to prepare", expected=missing, found="none")
-    if "audio" in job.steps and not job.recordings.is_dir():
-        raise DataError(
-            f"the recordings are not in {job.recordings}",
-            expected="a folder",
-            found="a file" if job.recordings.exists() else "nothing of that name",
-            do="give the folder in which <basename>.wav lies",
-        )
+    for job in jobs:
+        if "audio" in job.steps and not job.recordings.is_dir():
+            raise DataError(
+                f"the recordings are not in {job.recordings}",
+                expected="a folder",
+                found="a file" if job.recordings.exists() else "nothing of that name",
+                do="give the folder in which <basename>.wav lies",
+            )
     twice = [stem for stem, n in Counter(u.stem for u in utterances).items() if n > 1]
     if twice:
         raise DataError("two utterances would write the same files", found=", ".join(twice[:3]))
@@ -161,7 +223,8 @@ def _summary(outcomes: list[Outcome], steps: tuple[Step, ...], mel: MelSpec, ela
     )
 
 
-def _write_lists(job: Job, prepared: Prepared) -> None:
+def _write_lists(jobs: Sequence[Job], prepared: Prepared) -> None:
+    job = jobs[0]
     write_left_out(job.store, prepared.left_out)
     if not prepared.kept:
         return
@@ -169,6 +232,7 @@ def _write_lists(job: Job, prepared: Prepared) -> None:
     how = {
         "mel": job.mel.to_dict(),
         "options": asdict(job.options),
+        **({"options_of_more": [asdict(one.options) for one in jobs[1:]]} if jobs[1:] else {}),
         "steps": list(job.steps),
         "n_kept": len(prepared.kept),
         "n_left_out": len(prepared.left_out),

@@ -71,7 +71,7 @@ class Store:
 
     def spec_path(self, utterance: Utterance, mel: MelSpec) -> Path:
         """The spectrogram of the prepared recording."""
-        return self.root / "spec" / f"{utterance.stem}--spec-{_kind(mel)}.safetensors"
+        return self.root / "spec" / f"{utterance.stem}--spec-{spec_kind(mel)}.safetensors"
 
     def pitch_path(self, utterance: Utterance) -> Path:
         """Raw pitch."""
@@ -87,7 +87,7 @@ class Store:
 
     def produced_spec_path(self, utterance: Utterance, mel: MelSpec) -> Path:
         """What a text-to-spec model made of the text: EveryVoice's own name and format."""
-        return self.root / "synthesized_spec" / f"{utterance.stem}--spec-pred-{_kind(mel)}.pt"
+        return self.root / "synthesized_spec" / f"{utterance.stem}--spec-pred-{spec_kind(mel)}.pt"
 
     def filelist_path(self, part: Literal["all", "training", "validation"] = "all") -> Path:
         """The list of all prepared utterances, or of one side of the split."""
@@ -232,7 +232,7 @@ class Store:
             DataError: if that tensor is no spectrogram of this kind.
         """
         path = self.produced_spec_path(utterance, mel)
-        return _mels_first(read_tensor(path), mel.n_mels, path)
+        return mels_first(read_tensor(path), mel.n_mels, path)
 
     def measure_stats(self, utterances: Sequence[Utterance]) -> Stats:
         """Statistics of raw pitch and energy over `utterances`: give it those that are trained on."""
@@ -265,7 +265,8 @@ class Store:
         write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def _kind(mel: MelSpec) -> str:
+def spec_kind(mel: MelSpec) -> str:
+    """Rate and kind of a spectrogram, as file names tell them."""
     return f"{mel.sample_rate_hz}-{spec_type(mel)}"
 
 
@@ -273,7 +274,12 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _mels_first(spec: Tensor, n_mels: int, path: Path) -> Float[Tensor, "mels frames"]:
+def mels_first(spec: Tensor, n_mels: int, path: Path) -> Float[Tensor, "mels frames"]:
+    """A spec as a file holds it, in either orientation, as [mels frames].
+
+    Raises:
+        DataError: if it is no spectrogram of this kind.
+    """
     spec = spec.squeeze(0) if spec.ndim == 3 else spec
     if spec.ndim == 2 and n_mels in spec.shape:
         # EveryVoice wrote [frames mels] until October 2024. A square one is taken as today's.

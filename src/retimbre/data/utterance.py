@@ -1,6 +1,6 @@
 """Utterance: one recording with its transcript."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from retimbre.errors import DataError
@@ -16,6 +16,7 @@ class Utterance:
         basename: Name of the recording without its ending; may name sub-folders with `/`.
         text: What is said, as written; empty if only phones are known.
         phones: The same as phones, if they are known.
+        label: Of the data set that it is from, for text rules of its own. It tells no two utterances apart.
     """
 
     basename: str
@@ -23,6 +24,7 @@ class Utterance:
     phones: str | None = None
     speaker: str = "default"
     language: str = "default"
+    label: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         for word, name in (

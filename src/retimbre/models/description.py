@@ -9,7 +9,7 @@ from retimbre.audio.mel import MelSpec
 from retimbre.data.stats import Stats
 from retimbre.errors import CheckpointError, RetimbreError
 from retimbre.text.normalise import TextRules
-from retimbre.text.reading import Level, Reading
+from retimbre.text.reading import Level, Reading, SpecialRules
 
 FORMAT_VERSION = 1
 
@@ -25,6 +25,7 @@ class Description:
         symbols: Rows of the symbol table in their order; empty for a vocoder.
         text_level: What the symbols are: "characters", or "phones".
         text_rules: How text becomes symbols.
+        special_rules: Where a language or a data set has other text rules.
         g2p: Language -> whose rules find its phones, for a model of phones that is given letters.
         speakers: Names in the order of their embedding rows.
         languages: Likewise.
@@ -42,6 +43,7 @@ class Description:
     symbols: tuple[str, ...] = ()
     text_level: Level = "characters"
     text_rules: TextRules = field(default_factory=TextRules)
+    special_rules: SpecialRules = field(default_factory=SpecialRules)
     g2p: Mapping[str, str] = field(default_factory=dict)
     speakers: tuple[str, ...] = ("default",)
     languages: tuple[str, ...] = ("default",)
@@ -58,6 +60,7 @@ class Description:
         return Reading(
             level=self.text_level,
             rules=self.text_rules,
+            special_rules=self.special_rules,
             engines=self.g2p,
             has_one_language=len(self.languages) == 1,
         )
@@ -72,6 +75,7 @@ class Description:
             "symbols": list(self.symbols),
             "text_level": self.text_level,
             "text_rules": self.text_rules.to_dict(),
+            "special_rules": self.special_rules.to_dict(),
             "g2p": dict(self.g2p),
             "speakers": list(self.speakers),
             "languages": list(self.languages),
@@ -109,6 +113,7 @@ class Description:
             symbols=tuple(values["symbols"]),
             text_level=values.get("text_level", "characters"),
             text_rules=TextRules.from_dict(values["text_rules"]),
+            special_rules=SpecialRules.from_dict(values.get("special_rules", {})),
             g2p=dict(values.get("g2p", {})),
             speakers=tuple(values["speakers"]),
             languages=tuple(values["languages"]),

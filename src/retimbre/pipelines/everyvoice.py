@@ -1,5 +1,6 @@
 """text -> spec -> waveform, with the models of the EveryVoice chain."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,10 +9,11 @@ from torch import Tensor
 
 from retimbre.audio.waveform import Audio
 from retimbre.errors import TextError
-from retimbre.models.fastspeech2.batch import TextBatch
+from retimbre.models.fastspeech2.batch import TextBatch, reference_batch
 from retimbre.models.fastspeech2.variance import Controls
 from retimbre.models.load import Loaded
 from retimbre.pipelines.fit import require_fit, text_to_spec_in, vocoder_in
+from retimbre.pipelines.windows import sound_of
 from retimbre.text.reading import Read
 from retimbre.text.symbols import SymbolTable
 
@@ -60,29 +62,36 @@ def ids_of(read: Read, loaded: Loaded) -> tuple[int, ...]:
 def speak_spec(
     text: str, loaded: Loaded, *, speaker: str | None = None, language: str | None = None, pace: float = 1.0
 ) -> SpokenText:
-    """What the text-to-spec model makes of a text; `pace` 2 speaks twice as fast."""
+    """What the text-to-spec model makes of a text, in one piece; `pace` 2 speaks twice as fast."""
     ids = encode(text, loaded, language=language)
-    return speak_ids(ids, loaded, speaker=speaker, language=language, pace=pace)
+    return speak_ids(ids, loaded, speaker=speaker, language=language, controls=Controls(duration=1 / pace))
 
 
 def speak_ids(
-    symbols: tuple[int, ...],
+    symbols: Sequence[int],
     loaded: Loaded,
     *,
     speaker: str | None = None,
     language: str | None = None,
-    pace: float = 1.0,
+    controls: Controls | None = None,
+    style: Float[Tensor, "mels frames"] | None = None,
 ) -> SpokenText:
-    """What the text-to-spec model makes of the rows of its own symbol table."""
+    """What the text-to-spec model makes of the rows of its own symbol table.
+
+    Args:
+        style: Spec of a recording whose style is followed; only for a model with style tokens.
+    """
     ids, model = torch.tensor(symbols), text_to_spec_in(loaded)
+    device = next(model.parameters()).device
     batch = TextBatch(
         symbols=ids.unsqueeze(0),
         n_symbols=torch.tensor([len(ids)]),
         speaker=torch.tensor([index_of(speaker, loaded.description.speakers, "speaker")]),
         language=torch.tensor([index_of(language, loaded.description.languages, "language")]),
-    ).to(model.text_input_layer.weight.device)
+    ).to(device)
+    reference = None if style is None else reference_batch([style]).to(device)
     with torch.inference_mode():
-        spoken = model.speak(batch, Controls(duration=1.0 / pace))
+        spoken = model.speak(batch, controls or Controls(), reference)
     n_frames = int(spoken.n_frames[0])
     return SpokenText(spoken.spec[0, :n_frames].T.cpu(), spoken.durations[0].cpu())
 
@@ -97,13 +106,10 @@ def index_of(name: str | None, names: tuple[str, ...], what: str) -> int:
 
 
 def vocode(spec: Float[Tensor, "mels frames"], loaded: Loaded) -> Audio:
-    """A spec as sound."""
-    generator, description = vocoder_in(loaded), loaded.description
-    device = next(generator.parameters()).device
-    with torch.inference_mode():
-        samples = generator(spec.unsqueeze(0).to(device)).float().reshape(-1).cpu()
+    """A spec of any length as sound."""
+    description = loaded.description
     rate = description.output_sample_rate_hz or description.mel.sample_rate_hz
-    return Audio(samples=samples.clone(), sample_rate_hz=rate)
+    return Audio(samples=sound_of(spec, vocoder_in(loaded)), sample_rate_hz=rate)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +123,7 @@ class EveryVoiceChain:
         require_fit(self.text_to_spec, self.spec_to_wav)
 
     def speak(self, text: str, *, speaker: str | None = None, language: str | None = None) -> Audio:
-        """Text -> sound."""
+        """Text -> sound, in one piece."""
         return vocode(
             speak_spec(text, self.text_to_spec, speaker=speaker, language=language).spec, self.spec_to_wav
         )

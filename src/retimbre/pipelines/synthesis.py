@@ -1,46 +1,30 @@
-"""Texts, lists or recordings' texts in; sounds and specs on disk out."""
+"""Texts, lists or recordings' texts in; sounds, specs and times on disk out."""
 
-import hashlib
-import re
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from retimbre.audio.files import save_audio
-from retimbre.checkpoint.read import read_tensor
-from retimbre.checkpoint.write import write_torch_tensor
+from retimbre.audio.files import load_audio
+from retimbre.audio.mel import log_mel
+from retimbre.data.coverage import read_utterance
 from retimbre.data.manifest import read_filelist
 from retimbre.data.store import Store
 from retimbre.data.utterance import Utterance
-from retimbre.errors import DataError, RunError, TextError
+from retimbre.errors import CheckpointError, RunError
 from retimbre.jobs.listener import Listener, Silent
+from retimbre.models.fastspeech2.batch import collate
 from retimbre.models.load import Loaded, load_model
-from retimbre.pipelines.everyvoice import encode, ids_of, speak_ids, vocode
-from retimbre.pipelines.fit import require_fit, text_to_spec_in, vocoder_in
-from retimbre.pipelines.teacher_forcing import name_in_list, teacher_forced_specs
-
-OUTPUT_TYPES = ("wav", "spec")
-LONGEST_NAME = 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What `retimbre synthesize from-text` was asked for."""
-
-    texts: tuple[str, ...] = ()
-    filelist: Path | None = None
-    output_types: tuple[str, ...] = ("wav",)
-    output_dir: Path | None = None
-    vocoder: Path | None = None
-    teacher_forcing: Path | None = None
-    speaker: str | None = None
-    language: str | None = None
-    duration_control: float = 1.0
-    batch_size: int = 4
-    device: str = "auto"
+from retimbre.pipelines.fit import require_fit, text_to_spec_in
+from retimbre.pipelines.lines import Line, lines_of, require_names_differ
+from retimbre.pipelines.outputs import Outputs, Result
+from retimbre.pipelines.pieces import piece_of, pieces_of
+from retimbre.pipelines.request import Request
+from retimbre.pipelines.speaking import speak_pieces
+from retimbre.pipelines.teacher_forcing import name_in_list, teacher_forced_specs, training_item
+from retimbre.pipelines.timing import Times, times_of
 
 
 def synthesize_texts(
@@ -48,44 +32,18 @@ def synthesize_texts(
 ) -> Iterator[Path]:
     """Write what was asked for; the path of each file as it is written."""
     listener = listener or Silent()
-    unknown = [kind for kind in request.output_types if kind not in OUTPUT_TYPES]
-    if unknown:
-        raise DataError(f"there is no output type '{unknown[0]}'", expected=" or ".join(OUTPUT_TYPES))
     device = best_device(request.device)
     text_to_spec = load_model(checkpoint, device=device)
     text_to_spec_in(text_to_spec)
-    utterances = _utterances(request, text_to_spec)
-    vocoder = _vocoder(request, text_to_spec, device)
-    folder = request.output_dir or request.teacher_forcing or Path("synthesis_output")
-    if request.teacher_forcing is not None:
-        store = Store(request.teacher_forcing)
-        specs = teacher_forced_specs(
-            utterances, store, text_to_spec, batch_size=request.batch_size, listener=listener
-        )
-    else:
-        specs = _free(utterances, request, text_to_spec, listener)
-    for utterance, spec in specs:
-        yield from _written(utterance, spec, folder, text_to_spec, vocoder, request)
-
-
-def synthesize_spec(spec_path: Path, model: Path, output: Path, *, device: str = "auto") -> Path:
-    """One stored spec as sound."""
-    loaded = load_model(model, device=best_device(device))
-    vocoder_in(loaded)
-    if output.is_dir():
-        raise DataError(f"{output} is a folder", expected="the name of a file to write")
-    spec, n_mels = read_tensor(spec_path).float().squeeze(), loaded.description.mel.n_mels
-    if spec.ndim != 2 or n_mels not in spec.shape or 0 in spec.shape:
-        raise DataError(
-            f"{spec_path} is no spec for {model.name}",
-            expected=f"{n_mels} bands × frames",
-            found=" × ".join(map(str, spec.shape)) or "one number",
-        )
-    if not spec.isfinite().all():
-        raise DataError(f"{spec_path} holds numbers that are NaN or infinite", do="produce it again")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    save_audio(output, vocode(spec if spec.shape[0] == n_mels else spec.T, loaded))
-    return output
+    outputs = Outputs(
+        folder=request.output_dir or request.teacher_forcing or Path("synthesis_output"),
+        request=request,
+        text_to_spec=text_to_spec,
+        vocoder=_vocoder(request, text_to_spec, device),
+    )
+    speak = _free if request.teacher_forcing is None else _forced
+    for result in speak(request, text_to_spec, listener):
+        yield from outputs.write(result)
 
 
 def best_device(name: str) -> str:
@@ -102,110 +60,91 @@ def best_device(name: str) -> str:
     return fitting[0]
 
 
-def _utterances(request: Request, loaded: Loaded) -> list[Utterance]:
-    if request.texts:
-        return _named(request.texts, request, loaded)
-    if request.filelist is None:
-        raise TextError("there is nothing to speak", do="give -t 'a text', or --filelist FILE")
-    lines = _lines(request.filelist)
-    if request.teacher_forcing is None and "|" not in lines[0]:
-        return _named(lines, request, loaded)
-    return read_filelist(request.filelist)
+def style_of(recording: Path, loaded: Loaded) -> Float[Tensor, "mels frames"]:
+    """The spec of a recording whose style a text-to-spec model is to follow.
 
-
-def _lines(path: Path) -> list[str]:
-    """The lines of a text file that are not empty."""
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8", found=str(error), do="save it as UTF-8") from error
-    if not any(lines):
-        raise DataError(f"{path} lists nothing", expected="one text or one utterance per line")
-    return [line for line in lines if line]
-
-
-def _named(texts: Iterable[str], request: Request, loaded: Loaded) -> list[Utterance]:
-    """Texts as utterances; where two of them would share a name, a digest tells their files apart."""
-    described = loaded.description
-    different = list(dict.fromkeys(texts))
-    names = [name_of(text) for text in different]
-    n_of_name = Counter(name.casefold() for name in names)  # some file systems know no capitals
-    return [
-        Utterance(
-            basename=name if n_of_name[name.casefold()] == 1 else f"{name}-{_digest(text)}",
-            text=text,
-            speaker=request.speaker or described.speakers[0],
-            language=request.language or described.languages[0],
+    Raises:
+        CheckpointError: if the model has no style tokens.
+    """
+    if text_to_spec_in(loaded).config.style is None:
+        raise CheckpointError(
+            f"{loaded.path.name}: this model has no style tokens",
+            expected="one that was trained with use_global_style_token_module",
+            do="leave out --style-reference",
         )
-        for name, text in zip(names, different, strict=True)
-    ]
-
-
-def name_of(text: str) -> str:
-    """EveryVoice's file name for a text: its words, cut off and with a digest where they are long."""
-    slug = re.sub(r"\W+", "-", text) or "text"
-    return slug if len(slug) <= LONGEST_NAME else f"{slug[:LONGEST_NAME]}-{_digest(slug)}"
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()[:8]
+    mel = loaded.description.mel
+    return log_mel(load_audio(recording, sample_rate_hz=mel.sample_rate_hz).samples, mel)
 
 
 def _vocoder(request: Request, text_to_spec: Loaded, device: str) -> Loaded | None:
-    if request.vocoder is not None:
-        vocoder = load_model(request.vocoder, device=device)
-        require_fit(text_to_spec, vocoder)
-        return vocoder
-    if "wav" in request.output_types:
-        raise DataError(
-            "sound needs a vocoder", do="give --vocoder-path FILE, or write specs only with -O spec"
-        )
-    return None
+    if request.vocoder is None:
+        return None
+    vocoder = load_model(request.vocoder, device=device)
+    require_fit(text_to_spec, vocoder)
+    return vocoder
 
 
-def _free(
-    utterances: list[Utterance], request: Request, loaded: Loaded, listener: Listener
-) -> Iterator[tuple[Utterance, torch.Tensor]]:
+def _free(request: Request, loaded: Loaded, listener: Listener) -> Iterator[Result]:
     """Each text as the model speaks it; all of them are read before the first one is spoken."""
-    described = loaded.description
-    ids = [_ids_of(utterance, request, loaded) for utterance in utterances]
-    for n_done, (utterance, symbols) in enumerate(zip(utterances, ids, strict=True), start=1):
-        spoken = speak_ids(
-            symbols,
+    lines = lines_of(request, loaded.description)
+    style = style_of(request.style_reference, loaded) if request.style_reference else None
+    texts = [
+        pieces_of(
+            line.text,
             loaded,
-            speaker=request.speaker or name_in_list(utterance.speaker, described.speakers),
-            language=request.language or name_in_list(utterance.language, described.languages),
-            pace=1.0 / request.duration_control,
+            language=_named_language(line, request, loaded),
+            form=line.form,
+            splitting=request.splitting,
         )
-        yield utterance, spoken.spec
-        listener.progress("Speaking", n_done, len(utterances))
+        for line in lines
+    ]
+    for n_done, (line, pieces) in enumerate(zip(lines, texts, strict=True), start=1):
+        said = speak_pieces(
+            pieces,
+            loaded,
+            speaker=request.speaker or name_in_list(line.utterance.speaker, loaded.description.speakers),
+            language=_named_language(line, request, loaded),
+            controls=line.controls,
+            style=style,
+        )
+        yield Result(utterance=line.utterance, spec=said.spec, times=said.times)
+        listener.progress("Speaking", n_done, len(lines))
 
 
-def _ids_of(utterance: Utterance, request: Request, loaded: Loaded) -> tuple[int, ...]:
-    """Phones from the list win over those that rules find."""
-    described = loaded.description
-    if described.text_level == "phones" and utterance.phones:
-        return ids_of(described.reading.of_phones(utterance.phones), loaded)
-    language = request.language or name_in_list(utterance.language, described.languages)
-    return encode(utterance.text, loaded, language=language)
+def _named_language(line: Line, request: Request, loaded: Loaded) -> str | None:
+    return request.language or name_in_list(line.utterance.language, loaded.description.languages)
 
 
-def _written(
-    utterance: Utterance,
-    spec: torch.Tensor,
-    folder: Path,
-    text_to_spec: Loaded,
-    vocoder: Loaded | None,
-    request: Request,
-) -> Iterator[Path]:
-    mel = text_to_spec.description.mel
-    if "spec" in request.output_types:
-        path = Store(folder).produced_spec_path(utterance, mel)
-        write_torch_tensor(path, spec)
-        yield path
-    if "wav" in request.output_types and vocoder is not None:
-        steps = f"ckpt={text_to_spec.description.step}--v_ckpt={vocoder.description.step}"
-        path = folder / "wav" / f"{utterance.stem}--{steps}--pred.wav"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_audio(path, vocode(spec, vocoder))
-        yield path
+def _forced(request: Request, loaded: Loaded, listener: Listener) -> Iterator[Result]:
+    """Each text as long as its recording; nothing is ever split, for the recording is not."""
+    store = Store(request.teacher_forcing or Path())
+    utterances = _recorded(request, loaded)
+    require_names_differ(utterances, request)
+    produced = teacher_forced_specs(
+        utterances, store, loaded, batch_size=request.batch_size, listener=listener
+    )
+    for utterance, spec in produced:
+        times = _times_of_recording(utterance, store, loaded) if request.needs_times else None
+        yield Result(utterance=utterance, spec=spec, times=times)
+
+
+def _recorded(request: Request, loaded: Loaded) -> list[Utterance]:
+    """The utterances of a list, under the names that their recordings have; or texts under their own."""
+    if request.texts or request.filelist is None:
+        return [line.utterance for line in lines_of(request, loaded.description)]
+    return read_filelist(request.filelist)
+
+
+def _times_of_recording(utterance: Utterance, store: Store, loaded: Loaded) -> Times:
+    """By the durations that were forced: those of the alignment, not the predicted ones."""
+    model, reading = text_to_spec_in(loaded), loaded.description.reading
+    item = training_item(utterance, store, loaded)
+    batch = collate([item], pad_spec=loaded.description.mel.silence)
+    timing = model.align(batch.to(next(model.parameters()).device))
+    piece = piece_of(
+        utterance.text or utterance.phones or "",
+        read_utterance(utterance, reading),
+        loaded,
+        read_word=lambda word: reading.of(word, language=utterance.language),
+    )
+    return times_of(piece, timing.durations[0].cpu())

@@ -6,7 +6,9 @@ from pathlib import Path
 from retimbre.audio.waveform import Audio
 from retimbre.errors import CheckpointError
 from retimbre.models.load import Loaded, load_model
-from retimbre.pipelines.everyvoice import EveryVoiceChain
+from retimbre.pipelines.everyvoice import EveryVoiceChain, vocode
+from retimbre.pipelines.pieces import pieces_of
+from retimbre.pipelines.speaking import speak_pieces
 from retimbre.starter.find import starter_spec_to_wav, starter_text_to_spec
 
 ENDINGS = (".safetensors", ".ckpt", ".pth", ".pt")
@@ -35,12 +37,15 @@ class Voice:
         return self.chain.text_to_spec.description.languages
 
     def speak(self, text: str, *, speaker: str | None = None, language: str | None = None) -> Audio:
-        """A text as sound.
+        """A text as sound; a long one is spoken in pieces.
 
         Raises:
             TextError: if the text has symbols that the model does not know, or the name is unknown.
         """
-        return self.chain.speak(text, speaker=speaker, language=language)
+        text_to_spec = self.chain.text_to_spec
+        pieces = pieces_of(text, text_to_spec, language=language)
+        said = speak_pieces(pieces, text_to_spec, speaker=speaker, language=language)
+        return vocode(said.spec, self.chain.spec_to_wav)
 
 
 def load_voice(

@@ -33,6 +33,8 @@ from retimbre.recipe.everyvoice_training import (
     Pace,
     base_of,
     common_training,
+    continues,
+    note_weights_only,
     spec_to_wav_training,
     text_to_spec_training,
 )
@@ -98,8 +100,10 @@ def _text_to_spec(config: TextToSpec, merged: Merged, notes: list[str]) -> dict[
     values = _common(config, lists, merged, notes)
     values["text"] = text_values(config.text, level, merged, notes)
     values["text_to_spec"] = _text_to_spec_sizes(model)
-    values["training"] = common_training(config.training, pace, merged, notes) | text_to_spec_training(
-        config.training, model.variance_predictors, model.mel_loss, pace, notes
+    values["training"] = (
+        common_training(config.training, pace, merged, notes)
+        | text_to_spec_training(config.training, model.variance_predictors, model.mel_loss, pace, notes)
+        | {"continues_base": continues(config.training.optimizer, values["base"], notes)}
     )
     return values
 
@@ -115,6 +119,7 @@ def _spec_to_wav(config: SpecToWav, merged: Merged, notes: list[str]) -> dict[st
         n_optimisers=2,
     )
     values = _common(config, lists, merged, notes)
+    note_weights_only(values["base"], notes)
     values["spec_to_wav"] = _spec_to_wav_sizes(model)
     values["discriminators"] = {"periods": model.mpd_layers, "n_scales": model.msd_layers}
     values["training"] = (
@@ -141,7 +146,7 @@ def _common(
     return {
         "stage": merged.stage,
         **places,
-        "base": base_of(config.training, merged, notes),
+        "base": base_of(config.training, merged),
         "contact": f"{contact.contact_name} <{contact.contact_email}>",
         "data": data_values(config.preprocessing, lists, Path(places["runs"]), merged, notes),
         "spectrogram": _spectrogram(config.preprocessing.audio),

@@ -16,10 +16,10 @@ FILELIST_LOADERS: Mapping[str, str] = {
     UTILS + "generic_psv_filelist_reader": "psv",
     UTILS + "generic_xsv_filelist_reader": "psv",
     UTILS + "generic_dict_loader": "psv",
+    UTILS + "generic_csv_filelist_reader": "csv",
+    UTILS + "read_festival": "festival",
 }
 LISTS_TO_REWRITE: Mapping[str, str] = {
-    UTILS + "generic_csv_filelist_reader": "with commas",
-    UTILS + "read_festival": "in Festival's form",
     UTILS + "sniff_and_return_filelist_data": "of a form that is found out",
 }
 ACTIVATIONS: Mapping[str, str] = {UTILS + "original_hifigan_leaky_relu": "leaky ReLU of slope 0.1"}
@@ -52,7 +52,7 @@ def filelist_format(name: str, where: str) -> str:
         FILELIST_LOADERS,
         where=where,
         what="filelist_loader",
-        do="a recipe of your own says the form of a list as 'data.filelist_format: psv' or 'ljspeech'",
+        do="a recipe of your own says the form of a list as 'data.filelist_format: psv', 'csv', …",
     )
 
 

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from retimbre.errors import RecipeError
+from pydantic import ValidationError
+
+from retimbre.errors import CheckpointError, RecipeError
 from retimbre.recipe.everyvoice_data import folder_of
 from retimbre.recipe.everyvoice_files import Merged
 from retimbre.recipe.everyvoice_schema import (
+    Noam,
     Optimiser,
     Predictors,
     SpecToWavTraining,
@@ -118,7 +121,7 @@ def common_training(given: Training, pace: Pace, merged: Merged, notes: list[str
     }
 
 
-def base_of(given: Training, merged: Merged, notes: list[str]) -> str | None:
+def base_of(given: Training, merged: Merged) -> str | None:
     """What the run starts from. A file that is not there is never a reason to start from scratch."""
     path = given.finetune_checkpoint
     if path is None:
@@ -133,10 +136,44 @@ def base_of(given: Training, merged: Merged, notes: list[str]) -> str | None:
             do=f"correct the path (a relative one is seen from {seen_from}), or write "
             "'finetune_checkpoint: null' to train from scratch",
         )
-    notes.append(
-        f"finetune_checkpoint: the weights of {path.name} are taken over, its step and optimiser are not"
-    )
     return str((folder / path).resolve())
+
+
+def continues(given: Optimiser | Noam, base: str | None, notes: list[str]) -> bool:
+    """Is a text-to-spec checkpoint gone on with, as EveryVoice does where its optimiser block is the same?"""
+    if base is None:
+        return False
+    name = Path(base).name
+    if _has_same_optimiser(given, Path(base)):
+        notes.append(
+            f"finetune_checkpoint: {name} is gone on with, its step and optimiser included, because the "
+            "optimizer block is the same as there; max_steps counts its steps, too"
+        )
+        return True
+    note_weights_only(base, notes)
+    return False
+
+
+def note_weights_only(base: str | None, notes: list[str]) -> None:
+    """Say that only the weights of a checkpoint are taken over."""
+    if base is not None:
+        notes.append(
+            f"finetune_checkpoint: the weights of {Path(base).name} are taken over, its step and optimiser "
+            "are not"
+        )
+
+
+def _has_same_optimiser(given: Optimiser | Noam, base: Path) -> bool:
+    from retimbre.checkpoint.read import read  # torch loads here, not for a recipe without a base
+
+    try:
+        values: Any = read(base).values
+        if not values["optimizer_states"]:
+            return False
+        stored = type(given).model_validate(values["hyper_parameters"]["config"]["training"]["optimizer"])
+    except (CheckpointError, ValidationError, KeyError, TypeError):
+        return False  # another kind of checkpoint; one that cannot be read is told of when it is loaded
+    return stored.model_dump() == given.model_dump()
 
 
 def _steps(given: Training, pace: Pace, merged: Merged, notes: list[str]) -> int:

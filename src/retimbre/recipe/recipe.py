@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 Stage = Literal["text-to-spec", "spec-to-wav"]
 FilePath = Annotated[Path, PlainSerializer(str)]
 Distance = Literal["mse", "mae"]
+ListForm = Literal["psv", "tsv", "csv", "festival", "ljspeech"]
 MAY_BE_MISSING = ("training_filelist", "validation_filelist", "adopted")
 
 
@@ -22,8 +23,8 @@ class DataSet(Section):
 
     label: str = Field("", description="Its name, for text rules of its own.")
     recordings: FilePath = Field(description="Folder with the recordings.")
-    filelist: FilePath = Field(description="LJSpeech metadata.csv, or psv with a header line.")
-    filelist_format: Literal["psv", "ljspeech"] | None = Field(None, description="None: found out.")
+    filelist: FilePath = Field(description="LJSpeech metadata.csv, psv, csv, tsv or Festival's form.")
+    filelist_format: ListForm | None = Field(None, description="None: found out.")
     trims_silence: bool = Field(True, description="Cut silence from both ends, keeping a margin.")
 
     def resolved_against(self, folder: Path) -> "DataSet":
@@ -37,8 +38,8 @@ class Data(Section):
     """Recordings, their texts, and which of them are kept for measuring."""
 
     recordings: FilePath = Field(description="Folder with the recordings (wav, flac, ogg or mp3).")
-    filelist: FilePath = Field(description="LJSpeech metadata.csv, or psv with a header line.")
-    filelist_format: Literal["psv", "ljspeech"] | None = Field(None, description="None: found out.")
+    filelist: FilePath = Field(description="LJSpeech metadata.csv, psv, csv, tsv or Festival's form.")
+    filelist_format: ListForm | None = Field(None, description="None: found out.")
     preprocessed: FilePath = Field(Path("preprocessed"), description="Folder for the training material.")
     held_out: tuple[str, ...] = Field((), description="Basenames that are only ever measured on.")
     held_out_fraction: float = Field(
@@ -248,6 +249,10 @@ class Training(Section):
     )
     adversarial_from_step: int = Field(
         0, ge=0, description="Step at which discriminators join; before it only the mel loss counts."
+    )
+    continues_base: bool = Field(
+        False,
+        description="Go on with the steps and the optimiser of an EveryVoice text-to-spec base, too.",
     )
     frozen: tuple[str, ...] = Field((), description="Tensor names, or their beginnings, that do not move.")
     spec_source: Literal["real", "produced"] = Field(

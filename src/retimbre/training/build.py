@@ -1,40 +1,34 @@
 """A recipe's network: from its base checkpoint, or new, together with its data as the network reads it."""
 
-import math
 from dataclasses import replace
 
 from torch import nn
 
 from retimbre.checkpoint.fill import load_weights
-from retimbre.data.coverage import guessed_words
+from retimbre.data.coverage import guessed_words, read_utterance
 from retimbre.data.utterance import Utterance
+from retimbre.errors import DataError
 from retimbre.jobs.listener import Listener
-from retimbre.models.description import Description, sizes_of
-from retimbre.models.fastspeech2.config import (
-    ConformerSizes,
-    FastSpeech2Config,
-    Level,
-    PredictorSizes,
-)
+from retimbre.models.description import Description
 from retimbre.models.fastspeech2.model import FastSpeech2
 from retimbre.models.hifigan.batch import VocoderItem
-from retimbre.models.hifigan.config import DiscriminatorConfig, GeneratorConfig
+from retimbre.models.hifigan.config import DiscriminatorConfig
 from retimbre.models.hifigan.discriminators import Discriminators
 from retimbre.models.hifigan.from_shapes import discriminator_config_from
 from retimbre.models.hifigan.model import Generator
 from retimbre.models.load import Loaded
+from retimbre.pipelines.everyvoice import ids_of
 from retimbre.pipelines.fit import text_to_spec_in, vocoder_in
 from retimbre.pipelines.teacher_forcing import require_known_symbols, training_item
-from retimbre.recipe.read import sizes_from_recipe
-from retimbre.recipe.recipe import Recipe, SpecToWavModel
-from retimbre.text.normalise import TextRules
-from retimbre.text.symbols import everyvoice_symbols
+from retimbre.recipe.recipe import Recipe
+from retimbre.training.everyvoice_state import beginning_of
 from retimbre.training.fastspeech2 import text_to_spec_job
 from retimbre.training.freezing import freeze
 from retimbre.training.hifigan import spec_to_wav_job
 from retimbre.training.job import Job
 from retimbre.training.lineage import lineage
 from retimbre.training.material import Material, without_long_texts
+from retimbre.training.new_models import new_generator, new_text_to_spec
 
 SHOWN = 5  # guessed words
 
@@ -42,10 +36,8 @@ SHOWN = 5  # guessed words
 def text_to_spec_from(recipe: Recipe, material: Material, base: Loaded | None, listener: Listener) -> Job:
     """A fastspeech2 with its utterances, pitch and energy normalised by the speaker's own statistics."""
     if base is None:
-        description = _new_text_to_spec(recipe, material)
-        with sizes_from_recipe("text_to_spec"):
-            model = FastSpeech2(_sized(recipe, material, len(description.symbols)))
-        description = replace(description, sizes=sizes_of(model.config))
+        config, description = new_text_to_spec(recipe, material)
+        model = FastSpeech2(config)
     else:
         model, description = text_to_spec_in(base), base.description
     loaded = Loaded(
@@ -54,16 +46,25 @@ def text_to_spec_from(recipe: Recipe, material: Material, base: Loaded | None, l
     require_known_symbols(material.utterances, loaded)
     _tell_guessed(material, description, listener)
     material = without_long_texts(material, recipe, loaded, listener)
+    # Who goes on with a training goes on with its statistics: pitch and energy must mean what they meant.
+    kept = description.stats if recipe.training.continues_base else None
     description = replace(
-        description, stats=material.stats, lineage=lineage(recipe, material, description.lineage), step=0
+        description,
+        stats=kept or material.stats,
+        lineage=lineage(recipe, material, description.lineage),
+        step=0,
     )
     loaded = replace(loaded, description=description)
+    _require_durations_of_each_symbol(material, loaded)
     training = [training_item(u, material.store, loaded) for u in material.training]
     validation = {u.stem: training_item(u, material.store, loaded) for u in material.validation}
     _tell_frozen(freeze(model, recipe.training.frozen), listener)
-    return text_to_spec_job(
+    job = text_to_spec_job(
         model.train(), description, recipe.training, training=training, validation=validation
     )
+    if not recipe.training.continues_base:
+        return job
+    return replace(job, beginning=beginning_of(recipe, model, listener))
 
 
 def spec_to_wav_from(recipe: Recipe, material: Material, base: Loaded | None, listener: Listener) -> Job:
@@ -74,7 +75,7 @@ def spec_to_wav_from(recipe: Recipe, material: Material, base: Loaded | None, li
     training = [vocoder_item(u, material, is_produced=is_produced) for u in material.training]
     validation = {u.stem: vocoder_item(u, material, is_produced=is_produced) for u in material.validation}
     parts = nn.ModuleDict({"generator": generator, "discriminators": discriminators})
-    _tell_frozen(freeze(parts, recipe.training.frozen), listener)
+    _tell_frozen(freeze(parts, _frozen(recipe, base, listener)), listener)
     description = replace(
         description, lineage=lineage(recipe, material, description.lineage), step=0, is_exported=False
     )
@@ -96,79 +97,11 @@ def vocoder_item(utterance: Utterance, material: Material, *, is_produced: bool)
     return VocoderItem(spec=load(utterance, material.mel), samples=samples)
 
 
-def _new_text_to_spec(recipe: Recipe, material: Material) -> Description:
-    text = recipe.text
-    rules = TextRules(cleaners=text.cleaners, to_replace=dict(text.to_replace))
-    has_phones = bool(text.phones)
-    table = everyvoice_symbols(
-        characters=() if has_phones else tuple(text.characters), phones=text.phones, rules=rules
-    )
-    return Description(
-        family="fastspeech2",
-        sizes={},
-        mel=material.mel,
-        symbols=table.symbols,
-        text_level="phones" if has_phones else "characters",
-        text_rules=rules,
-        g2p={"default": text.g2p} if text.g2p else {},
-    )
-
-
-def _sized(recipe: Recipe, material: Material, n_symbols: int) -> FastSpeech2Config:
-    sizes = recipe.text_to_spec
-    layers = ConformerSizes(
-        n_layers=sizes.n_layers,
-        n_heads=sizes.n_heads,
-        dim=sizes.dim,
-        feedforward_dim=sizes.feedforward_dim,
-        dropout=sizes.dropout,
-    )
-    predictor = PredictorSizes(dim=sizes.dim)
-    pitch, energy = material.stats.pitch, material.stats.energy
-    return FastSpeech2Config(
-        n_symbols=n_symbols,
-        n_mels=material.mel.n_mels,
-        encoder=layers,
-        decoder=layers,
-        duration=predictor,
-        pitch=predictor,
-        energy=predictor,
-        pitch_level=Level(sizes.level),
-        energy_level=Level(sizes.level),
-        pitch_range=(pitch.norm_min, pitch.norm_max),
-        energy_range=(energy.norm_min, energy.norm_max),
-        postnet_dim=512 if sizes.has_postnet else None,
-        silence=material.mel.silence,
-    )
-
-
 def _generator(recipe: Recipe, material: Material, base: Loaded | None) -> tuple[Generator, Description]:
     if base is not None:
         return vocoder_in(base), base.description
-    with sizes_from_recipe("spec_to_wav"):
-        config = _generator_config(recipe.spec_to_wav, material)
-    return Generator(config), Description(family="hifigan", sizes=sizes_of(config), mel=material.mel)
-
-
-def _generator_config(sizes: SpecToWavModel, material: Material) -> GeneratorConfig:
-    hop, upsampled = material.mel.hop_samples, math.prod(sizes.upsample_rates)
-    n_fft = 4 * hop // upsampled if sizes.is_istft else None
-    config = GeneratorConfig(
-        n_mels=material.mel.n_mels,
-        resblock=sizes.resblock,
-        upsample_rates=sizes.upsample_rates,
-        upsample_kernels=sizes.upsample_kernels,
-        initial_channels=sizes.initial_channels,
-        resblock_kernels=sizes.resblock_kernels,
-        resblock_dilations=sizes.resblock_dilations,
-        istft_n_fft_samples=n_fft,
-    )
-    if config.hop_samples != hop:
-        raise ValueError(
-            f"upsample_rates {list(sizes.upsample_rates)} make {config.hop_samples} samples of a frame "
-            f"that has {hop}"
-        )
-    return config
+    config, description = new_generator(recipe, material)
+    return Generator(config), description
 
 
 def _discriminators(recipe: Recipe, base: Loaded | None, listener: Listener) -> Discriminators:
@@ -185,6 +118,41 @@ def _discriminators(recipe: Recipe, base: Loaded | None, listener: Listener) -> 
     return Discriminators(
         DiscriminatorConfig(width=sizes.width, periods=sizes.periods, n_scales=sizes.n_scales)
     )
+
+
+def _frozen(recipe: Recipe, base: Loaded | None, listener: Listener) -> tuple[str, ...]:
+    """What is not to move; new discriminators know nothing yet, and must not stay so."""
+    frozen = recipe.training.frozen
+    if base is not None and base.discriminators:
+        return frozen
+    moving = tuple(name for name in frozen if name.startswith("discriminators"))
+    if moving:
+        listener.say(
+            "Frozen",
+            f"nothing of the discriminators: they are new and know nothing ({len(moving)} names are passed "
+            "over)",
+        )
+    return tuple(name for name in frozen if name not in moving)
+
+
+def _require_durations_of_each_symbol(material: Material, loaded: Loaded) -> None:
+    """Given durations, where there are some, must be of the symbols that the model reads."""
+    if text_to_spec_in(loaded).config.learns_alignment:
+        return
+    wrong: list[tuple[str, int, int]] = []
+    for utterance in material.utterances:
+        durations = material.store.load_durations(utterance)
+        n_symbols = len(ids_of(read_utterance(utterance, loaded.description.reading), loaded))
+        if durations is not None and len(durations) != n_symbols:
+            wrong.append((utterance.basename, n_symbols, len(durations)))
+    if wrong:
+        name, n_symbols, n_durations = wrong[0]
+        raise DataError(
+            f"{len(wrong)} utterances have durations of other symbols",
+            expected=f"{n_symbols} durations of {name}, one for each symbol",
+            found=str(n_durations),
+            do="measure them with the texts and symbols of this recipe",
+        )
 
 
 def _tell_guessed(material: Material, description: Description, listener: Listener) -> None:

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from retimbre.models.description import Description
 from retimbre.models.fastspeech2.batch import Batch, Item, collate
-from retimbre.models.fastspeech2.loss import LossWeights, text_to_spec_losses
+from retimbre.models.fastspeech2.loss import Distance, LossWeights, text_to_spec_losses
 from retimbre.models.fastspeech2.model import FastSpeech2
 from retimbre.models.load import save_model
 from retimbre.recipe.recipe import Training
@@ -49,6 +49,10 @@ class TextToSpecObjective:
             duration=weights.duration,
             attn_ctc=weights.attn_ctc,
             attn_bin=weights.attn_bin,
+            spec_distance=Distance(weights.spec_distance),
+            pitch_distance=Distance(weights.pitch_distance),
+            energy_distance=Distance(weights.energy_distance),
+            duration_distance=Distance(weights.duration_distance),
         )
 
     def parts(self) -> dict[str, nn.Module]:

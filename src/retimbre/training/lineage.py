@@ -6,7 +6,7 @@ from typing import Any
 
 from retimbre import __version__
 from retimbre.checkpoint.digest import sha256_of
-from retimbre.recipe.recipe import Recipe
+from retimbre.recipe.recipe import Data, Recipe
 from retimbre.training.material import Material
 
 
@@ -19,13 +19,25 @@ def lineage(recipe: Recipe, material: Material, before: Mapping[str, Any]) -> di
         "base": _base(recipe.base, before) if recipe.base else None,
         "data": {
             "list": recipe.data.filelist.name,
-            "sha256": sha256_of(recipe.data.filelist),
+            "sha256": _digest(recipe.data.filelist),
+            **({"other_lists": others} if (others := _other_lists(recipe.data)) else {}),
             "utterances": len(material.training),
             "minutes": round(material.duration_s / 60, 2),
         },
         "spec_source": recipe.training.spec_source if recipe.stage == "spec-to-wav" else "real",
         "seed": recipe.training.seed,
     }
+
+
+def _other_lists(data: Data) -> list[dict[str, Any]]:
+    """Those of further data sets, and those of a given split."""
+    given = (*(one.filelist for one in data.more), data.training_filelist, data.validation_filelist)
+    return [{"list": path.name, "sha256": _digest(path)} for path in given if path is not None]
+
+
+def _digest(path: Path) -> str | None:
+    """None where a list is not there, because those of the split are all that is read."""
+    return sha256_of(path) if path.is_file() else None
 
 
 def _base(path: Path, before: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from retimbre.audio import mel as specs
 from retimbre.audio.files import probe
 from retimbre.audio.mel import MelSpec
+from retimbre.data.adopted import Adopted
 from retimbre.data.coverage import read_utterance
 from retimbre.data.lengths import long_texts, mismatches
-from retimbre.data.manifest import read_filelist, write_filelist
-from retimbre.data.prepare import LeftOut, PrepareOptions, prepare, write_left_out
+from retimbre.data.manifest import write_filelist
+from retimbre.data.prepare import LeftOut, Prepared, RecordedSet, prepare_sets, write_left_out
 from retimbre.data.split import split
 from retimbre.data.stats import Stats
 from retimbre.data.store import Store
@@ -21,6 +23,7 @@ from retimbre.pipelines.everyvoice import ids_of
 from retimbre.pipelines.fit import text_to_spec_in
 from retimbre.recipe.read import sizes_from_recipe
 from retimbre.recipe.recipe import Recipe, Spectrogram
+from retimbre.training.listed import has_given_split, listed_in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +46,8 @@ class Material:
 
     @property
     def utterances(self) -> tuple[Utterance, ...]:
-        """All that can be used."""
-        return self.training + self.validation + self.held_out
+        """All that can be used, each once."""
+        return tuple(dict.fromkeys(self.training + self.validation + self.held_out))
 
     @property
     def duration_s(self) -> float:
@@ -58,63 +61,73 @@ class Material:
 
 def spectrogram_of(section: Spectrogram) -> MelSpec:
     """The front end that a recipe names."""
-    rate = section.sample_rate_hz
+    sizes: specs.Sizes = {
+        "sample_rate_hz": section.sample_rate_hz,
+        "n_fft_samples": section.n_fft_samples,
+        "window_samples": section.window_samples,
+        "hop_samples": section.hop_samples,
+        "n_mels": section.n_mels,
+        "low_hz": section.low_hz,
+        "high_hz": section.high_hz,
+    }
     with sizes_from_recipe("spectrogram"):
         if section.preset == "mel":
-            return specs.everyvoice_mel(sample_rate_hz=rate)
+            return specs.everyvoice_mel(**sizes)
         if section.preset == "hifigan":
-            return specs.hifigan_original(sample_rate_hz=rate)
-        return specs.mel_librosa(sample_rate_hz=rate)
+            return specs.hifigan_original(**sizes)
+        return specs.mel_librosa(**sizes)
 
 
 def prepare_material(
     recipe: Recipe,
     *,
     mel: MelSpec | None = None,
+    base: Loaded | None = None,
     listener: Listener | None = None,
     is_overwritten: bool = False,
     n_workers: int | None = None,
 ) -> Material:
-    """Prepare what changed, split, measure; every utterance that is left out is listed with its reason."""
+    """Prepare what changed, split, measure; every utterance that is left out is listed with its reason.
+
+    Args:
+        mel: The spectrogram, where it is neither the base's nor the recipe's.
+        base: The recipe's base, where it is at hand already.
+    """
     listener = listener or Silent()
-    data = recipe.data
-    mel = mel or _mel_of(recipe)
-    store = Store(data.preprocessed)
-    utterances = read_filelist(data.filelist, format=data.filelist_format)
-    parts = split(utterances, held_out=data.held_out or data.held_out_fraction, seed=data.seed)
-    prepared = prepare(
-        utterances,
-        data.recordings,
+    if mel is None and base is None and recipe.base is not None:
+        base = load_model(recipe.base)
+    if mel is None:
+        mel = base.description.mel if base else spectrogram_of(recipe.spectrogram)
+    listed, adopted = listed_in(recipe.data), _adopted(recipe, base)
+    if listed.n_in_both:
+        listener.say(
+            "Split", f"{listed.n_in_both} utterances stand in both lists: their numbers are too good"
+        )
+    store = Store(_folder(recipe, adopted))
+    prepared = prepare_sets(
+        [_from_everyvoice(one, adopted) for one in listed.sets],
         store,
         mel=mel,
-        options=PrepareOptions(
-            min_duration_s=data.min_duration_s,
-            max_duration_s=data.max_duration_s,
-            trims_silence=data.trims_silence,
-        ),
         n_workers=n_workers,
         overwrite=is_overwritten,
         on_progress=lambda basename, done, total: listener.progress("Preparing", done, total),
     )
-    if prepared.n_mixed:
-        listener.say("Stereo", f"{prepared.n_mixed} recordings have two channels: mixed to one")
-    if prepared.n_clipped:
-        listener.say("Clipped", f"a little of {prepared.n_clipped} recordings is clipped: they are kept")
     kept = set(prepared.kept)
-    usable = [u for u in parts.training if u in kept]
-    held_out = tuple(u for u in parts.validation if u in kept)
-    _require_enough(usable, held_out)
-    training, validation = _chosen_by(usable, data.validation_fraction, recipe)
+    parts = _parted(
+        [u for u in listed.learnt if u in kept], [u for u in listed.measured if u in kept], recipe
+    )
     material = Material(
         store=store,
         mel=mel,
-        training=training,
-        validation=validation,
-        held_out=held_out,
+        training=parts.training,
+        validation=parts.validation,
+        held_out=parts.held_out,
         left_out=tuple(prepared.left_out),
-        stats=_write_parts(store, training, validation),
+        stats=_write_parts(store, parts),
     )
-    _tell(material, listener)
+    if adopted:
+        _take_over(adopted, material, listener)
+    _tell(prepared, material, listener)
     return material
 
 
@@ -139,57 +152,122 @@ def without_long_texts(
     left_out = material.left_out + tuple(found)
     write_left_out(material.store, left_out)
     long = {left.utterance for left in found}
-    usable = [u for u in material.training + material.validation if u not in long]
-    held_out = tuple(u for u in material.held_out if u not in long)
-    _require_enough(usable, held_out)
-    training, validation = _chosen_by(usable, recipe.data.validation_fraction, recipe)
-    stats = _write_parts(material.store, training, validation)
+    if has_given_split(recipe.data):
+        learnt, measured = material.training, tuple(dict.fromkeys(material.validation + material.held_out))
+    else:
+        learnt, measured = material.training + material.validation, material.held_out
+    parts = _parted([u for u in learnt if u not in long], [u for u in measured if u not in long], recipe)
     material = replace(
-        material, training=training, validation=validation, held_out=held_out, left_out=left_out, stats=stats
+        material,
+        training=parts.training,
+        validation=parts.validation,
+        held_out=parts.held_out,
+        left_out=left_out,
+        stats=_write_parts(material.store, parts),
     )
     listener.say(
         "Long texts",
-        f"{len(found)} utterances have more symbols than frames: left out, {len(training)} remain to train "
-        f"on; see {material.store.left_out_path}",
+        f"{len(found)} utterances have more symbols than frames: left out, {len(parts.training)} remain to "
+        f"train on; see {material.store.left_out_path}",
     )
     return material
 
 
-def _write_parts(store: Store, training: Sequence[Utterance], validation: Sequence[Utterance]) -> Stats:
-    """What is learnt from and chosen by, as lists; the statistics are of what is learnt from."""
-    stats = store.measure_stats(training)
-    store.write_stats(stats)
-    write_filelist(store.filelist_path("training"), training)
-    write_filelist(store.filelist_path("validation"), validation)
-    return stats
+# ---- who learns, who chooses, who is measured on -----------------------------------------------------------
 
 
-def _mel_of(recipe: Recipe) -> MelSpec:
-    if recipe.base is None:
-        return spectrogram_of(recipe.spectrogram)
-    return load_model(recipe.base).description.mel
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    training: tuple[Utterance, ...]
+    validation: tuple[Utterance, ...]
+    held_out: tuple[Utterance, ...]
 
 
-def _require_enough(usable: Sequence[Utterance], held_out: Sequence[Utterance]) -> None:
-    if len(usable) < 2 or not held_out:
+def _parted(learnt: Sequence[Utterance], measured: Sequence[Utterance], recipe: Recipe) -> _Parts:
+    """By lot some of what is learnt from chooses; of a given split, some of what is measured on."""
+    is_given = has_given_split(recipe.data)
+    fewest = 1 if is_given else 2
+    if len(learnt) < fewest or not measured:
         raise DataError(
             "too few utterances could be used",
             expected="at least one to train on, one to choose the best weights by and one to measure on",
-            found=f"{len(usable)} to train and choose by, {len(held_out)} held out",
+            found=f"{len(learnt)} to train and choose by, {len(measured)} held out",
             do="see left-out.tsv for what is wrong with the others; add recordings or hold out fewer",
         )
+    most, seed = recipe.training.validate_at_most, recipe.data.seed
+    if not is_given:
+        share = min(recipe.data.validation_fraction, most / len(learnt))
+        chosen = split(learnt, held_out=share, seed=seed)
+        return _Parts(
+            training=tuple(chosen.training), validation=tuple(chosen.validation), held_out=tuple(measured)
+        )
+    if len(measured) == 1:
+        return _Parts(training=tuple(learnt), validation=tuple(measured), held_out=tuple(measured))
+    share = min(len(measured) // 2, most) / len(measured)
+    chosen = split(measured, held_out=share, seed=seed)
+    return _Parts(
+        training=tuple(learnt), validation=tuple(chosen.validation), held_out=tuple(chosen.training)
+    )
 
 
-def _chosen_by(
-    usable: Sequence[Utterance], fraction: float, recipe: Recipe
-) -> tuple[tuple[Utterance, ...], tuple[Utterance, ...]]:
-    """Training and validation utterances; no more of these than one validation takes."""
-    share = min(fraction, recipe.training.validate_at_most / len(usable))
-    parts = split(usable, held_out=share, seed=recipe.data.seed)
-    return tuple(parts.training), tuple(parts.validation)
+def _write_parts(store: Store, parts: _Parts) -> Stats:
+    """What is learnt from and chosen by, as lists; the statistics are of what is learnt from."""
+    stats = store.measure_stats(parts.training)
+    store.write_stats(stats)
+    write_filelist(store.filelist_path("training"), parts.training)
+    write_filelist(store.filelist_path("validation"), parts.validation)
+    return stats
 
 
-def _tell(material: Material, listener: Listener) -> None:
+# ---- what EveryVoice has prepared --------------------------------------------------------------------------
+
+
+def _adopted(recipe: Recipe, base: Loaded | None) -> Adopted | None:
+    """EveryVoice's folder, where what only it has is learnt from: produced specs, or durations."""
+    if recipe.data.adopted is None:
+        return None
+    adopted = Adopted(recipe.data.adopted)
+    if recipe.stage == "spec-to-wav":
+        is_needed = recipe.training.spec_source == "produced" and adopted.has_produced_specs
+    else:
+        config = text_to_spec_in(base).config if base else recipe.text_to_spec
+        is_needed = not config.learns_alignment and adopted.has_durations
+    return adopted if is_needed else None
+
+
+def _folder(recipe: Recipe, adopted: Adopted | None) -> Path:
+    """Features of EveryVoice's audio lie apart: those of the recordings have other lengths."""
+    ours = recipe.data.preprocessed
+    return ours.with_name(f"{ours.name}-adopted") if adopted else ours
+
+
+def _from_everyvoice(one: RecordedSet, adopted: Adopted | None) -> RecordedSet:
+    """Its audio instead of the recordings: what it made fits no other lengths."""
+    return replace(one, recordings=adopted.root, are_cleaned=True) if adopted else one
+
+
+def _take_over(adopted: Adopted, material: Material, listener: Listener) -> None:
+    """What only EveryVoice has, into our own folder; and whether its front end is ours."""
+    store, mel, utterances = material.store, material.mel, material.utterances
+    n_specs = adopted.copy_produced_specs(utterances, store, mel)
+    n_durations = adopted.copy_durations(utterances, store)
+    difference = adopted.spec_difference(utterances, store, mel)
+    listener.say(
+        "EveryVoice",
+        f"its audio, {n_specs} produced specs and {n_durations} durations in {adopted.root} are used; "
+        f"{difference.sentence}",
+    )
+
+
+def _tell(prepared: Prepared, material: Material, listener: Listener) -> None:
+    if prepared.n_mixed:
+        listener.say("Stereo", f"{prepared.n_mixed} recordings have two channels: mixed to one")
+    if prepared.n_clipped:
+        listener.say("Clipped", f"a little of {prepared.n_clipped} recordings is clipped: they are kept")
+    if material.validation == material.held_out:
+        listener.say(
+            "Held out", "one utterance chooses the best weights and is measured on: its numbers are too good"
+        )
     n_left_out = len(material.left_out)
     where = f"; {n_left_out} left out: {material.store.root / 'left-out.tsv'}" if n_left_out else ""
     listener.say(

@@ -22,7 +22,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.optim import AdamW, Optimizer
+from torch.optim import Adam, AdamW, Optimizer, RMSprop
 
 from retimbre.checkpoint.write import write_json, write_text
 from retimbre.errors import RecipeError, RunError
@@ -112,7 +112,8 @@ def start(recipe: Recipe, job: Job, *, listener: Listener | None = None, device:
         write_text(folder / "recipe.yaml", write_recipe(recipe.resolved_against(Path.cwd())))
         write_json(folder / "lineage.json", dict(job.description.lineage))
         journal = Journal(folder)
-        return _go(_Live(folder, job, settings, fabric, state, journal, listener or Silent(), Progress()))
+        progress = _begun(job, state)
+        return _go(_Live(folder, job, settings, fabric, state, journal, listener or Silent(), progress))
 
 
 def resume(recipe: Recipe, job: Job, *, listener: Listener | None = None, device: str = "auto") -> Finished:
@@ -131,7 +132,7 @@ def _resumed(recipe: Recipe, job: Job, listener: Listener, device: str) -> _Live
         write_json(folder / "lineage.json", dict(job.description.lineage))
     fabric, state = _prepare(job, settings, device)
     has_checkpoint = bool(complete_checkpoints(folder))
-    progress, notes = restore_state(folder, state) if has_checkpoint else (Progress(), [])
+    progress, notes = restore_state(folder, state) if has_checkpoint else (_begun(job, state), [])
     forget_older(folder, progress.step, keep=settings.keep_checkpoints)
     for note in notes:
         listener.say("Checkpoint", note)
@@ -151,6 +152,9 @@ def _require_same_material(recipe: Recipe, job: Job) -> None:
     changed = None
     if begun["sha256"] != asked["sha256"]:
         changed = f"another list {recipe.data.filelist}"
+    elif begun.get("other_lists", []) != asked.get("other_lists", []):
+        names = [one["list"] for one in asked.get("other_lists", [])]
+        changed = f"other contents of the lists {', '.join(names) or 'none'}"
     elif begun["utterances"] != asked["utterances"]:
         changed = f"{asked['utterances']} utterances to train on instead of {begun['utterances']}"
     if changed:
@@ -200,7 +204,7 @@ def _prepare(job: Job, settings: Training, device: str) -> tuple["Fabric", RunSt
 
 
 def _ready(fabric: "Fabric", job: Job, settings: Training) -> dict[str, Optimizer]:
-    """Modules on their device; one AdamW per turn over the tensors that move."""
+    """Modules on their device; one optimiser per turn over the tensors that move."""
     for part in job.objective.parts().values():
         part.to(fabric.device)
     return {turn.name: _optimiser(turn, settings) for turn in job.objective.turns()}
@@ -213,9 +217,19 @@ def _optimiser(turn: Turn, settings: Training) -> Optimizer:
         raise RecipeError(
             f"training.frozen leaves nothing of the {turn.name} to learn", do="freeze less of it"
         )
-    return AdamW(
-        moving, lr=o.learning_rate, betas=o.betas, eps=o.eps, weight_decay=o.weight_decay, fused=True
-    )
+    if o.name == "rms":
+        return RMSprop(moving, lr=o.learning_rate, alpha=o.alpha, eps=o.eps, weight_decay=o.weight_decay)
+    kind = AdamW if o.name == "adamw" else Adam
+    return kind(moving, lr=o.learning_rate, betas=o.betas, eps=o.eps, weight_decay=o.weight_decay, fused=True)
+
+
+def _begun(job: Job, state: RunState) -> Progress:
+    """Step 0, or where the training of the base stands that this one goes on with."""
+    if job.beginning is None:
+        return Progress()
+    turn = job.objective.turns()[0]
+    job.beginning.fill(state.optimisers[turn.name], turn)
+    return Progress(step=job.beginning.step)
 
 
 def _batches(job: Job, settings: Training, position: int) -> Iterator[Any]:
@@ -229,7 +243,7 @@ def _go(live: _Live) -> Finished:
     batches = _batches(live.job, live.settings, live.progress.step)
     torch.set_rng_state(generator_state)  # whatever starting the loader drew
     with _stop_on_signal(live):
-        if live.progress.step == 0:
+        if live.progress.best_score is None:  # at the very beginning
             _validate(live)
         live.progress = train_steps(
             live.fabric,

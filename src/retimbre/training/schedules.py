@@ -9,7 +9,7 @@ def learning_rate(settings: Optimiser, step: int, n_steps: int) -> float:
     """Learning rate of the update after `step` updates, in a run of `n_steps`."""
     peak, warmup = settings.learning_rate, settings.warmup_steps
     if settings.schedule == "noam":
-        return _noam(peak, step + 1, max(warmup, 1))
+        return _noam(peak, max(step, 1), max(warmup, 1))
     if step < warmup:
         return peak * (step + 1) / warmup
     if settings.schedule == "exponential":
@@ -21,5 +21,8 @@ def learning_rate(settings: Optimiser, step: int, n_steps: int) -> float:
 
 
 def _noam(peak: float, step: int, warmup: int) -> float:
-    """Linear to `peak` at step `warmup`, then falling with the root of the step (EveryVoice's form)."""
+    """Linear to `peak` at step `warmup`, then falling with the root of the step.
+
+    As in EveryVoice, which counts the updates before this one; the first two have the same rate.
+    """
     return float(peak * math.sqrt(warmup) * min(step**-0.5, step * warmup**-1.5))

@@ -11,8 +11,9 @@ from retimbre.jobs.listener import Listener, Silent
 from retimbre.models.description import Description
 from retimbre.models.load import Loaded, load_model
 from retimbre.recipe.read import read_recipe
-from retimbre.recipe.recipe import Optimiser, Recipe
+from retimbre.recipe.recipe import MAY_BE_MISSING, Optimiser, Recipe
 from retimbre.training.build import spec_to_wav_from, text_to_spec_from
+from retimbre.training.differences import tell_differences
 from retimbre.training.job import Job
 from retimbre.training.material import Material, prepare_material, require_same_lengths
 from retimbre.training.run import (
@@ -26,7 +27,13 @@ from retimbre.training.run import (
 )
 
 FREE_ON_RESUME = ("steps", "n_workers", "checkpoint_every_steps", "keep_checkpoints", "log_every_steps")
-KEPT_WITH_WEIGHTS = ("betas", "eps", "weight_decay")  # part of the optimiser's state in a checkpoint
+KEPT_WITH_WEIGHTS = (
+    "name",
+    "betas",
+    "alpha",
+    "eps",
+    "weight_decay",
+)  # part of the optimiser's state in a checkpoint
 
 
 def train_stage(recipe: Recipe, *, listener: Listener | None = None, device: str = "auto") -> Finished:
@@ -42,7 +49,8 @@ def continue_training(recipe: Recipe, *, listener: Listener | None = None, devic
     listener = listener or Silent()
     stored = read_recipe(stored_recipe(run_folder(recipe)))
     _require_same_run(stored, recipe.resolved_against(Path.cwd()))
-    return resume(recipe, stage_job(recipe, listener=listener), listener=listener, device=device)
+    job = stage_job(recipe, listener=listener, is_resumed=True)
+    return resume(recipe, job, listener=listener, device=device)
 
 
 def try_training(recipe: Recipe, *, listener: Listener, device: str = "auto") -> float:
@@ -50,19 +58,21 @@ def try_training(recipe: Recipe, *, listener: Listener, device: str = "auto") ->
     require_unused(recipe)
     job = stage_job(recipe, listener=listener)
     seconds = seconds_per_step(recipe, job, device=device)
-    total = seconds * recipe.training.steps
+    n_steps = recipe.training.steps - (job.beginning.step if job.beginning else 0)
     listener.say(
-        "Dry run", f"{seconds:.2f} s per step; {recipe.training.steps:,} steps take {total / 3600:.1f} h"
+        "Dry run", f"{seconds:.2f} s per step; {n_steps:,} steps take {seconds * n_steps / 3600:.1f} h"
     )
     return seconds
 
 
-def stage_job(recipe: Recipe, *, listener: Listener, material: Material | None = None) -> Job:
+def stage_job(
+    recipe: Recipe, *, listener: Listener, material: Material | None = None, is_resumed: bool = False
+) -> Job:
     """The stage of a recipe with its data; everything random about it comes from the recipe's seed."""
     base = _base(recipe, listener)
-    material = material or prepare_material(
-        recipe, mel=base.description.mel if base else None, listener=listener
-    )
+    if base is not None and not is_resumed:
+        tell_differences(recipe, base, listener)
+    material = material or prepare_material(recipe, base=base, listener=listener)
     require_same_lengths(material, has_produced=recipe.training.spec_source == "produced")
     torch.manual_seed(recipe.training.seed)
     build = text_to_spec_from if recipe.stage == "text-to-spec" else spec_to_wav_from
@@ -76,7 +86,8 @@ def _base(recipe: Recipe, listener: Listener) -> Loaded | None:
     if not recipe.base.is_file():
         raise RunError(
             f"the base checkpoint {recipe.base} does not exist",
-            do="correct 'base:' in the recipe (seen from the recipe's folder) or give --base FILE",
+            do="correct 'base:' in the recipe (seen from the recipe's folder; in EveryVoice's files, "
+            "'training.finetune_checkpoint') or give --base FILE",
         )
     base = load_model(recipe.base)
     if base.stage != recipe.stage:
@@ -117,7 +128,14 @@ def _require_same_run(stored: Recipe, asked: Recipe) -> None:
 def _unplaced(recipe: Recipe) -> Recipe:
     """The recipe with the names of its files but not their folders: a project may have been moved."""
     data = recipe.data
-    names = {name: Path(getattr(data, name).name) for name in ("recordings", "filelist", "preprocessed")}
+    given = [name for name in MAY_BE_MISSING if getattr(data, name) is not None]
+    names: dict[str, object] = {
+        name: Path(getattr(data, name).name) for name in ("recordings", "filelist", "preprocessed", *given)
+    }
+    names["more"] = tuple(
+        one.model_copy(update={"recordings": Path(one.recordings.name), "filelist": Path(one.filelist.name)})
+        for one in data.more
+    )
     base = Path(recipe.base.name) if recipe.base else None
     updated = {"data": data.model_copy(update=names), "runs": Path(recipe.runs.name), "base": base}
     return recipe.model_copy(update=updated)

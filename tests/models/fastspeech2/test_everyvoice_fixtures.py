@@ -283,13 +283,14 @@ SETTINGS = Optimiser(
 
 
 def test_the_learning_rate_is_everyvoices(step):
-    # Updates are counted from 0. EveryVoice uses the first rate twice and then stays one update behind.
+    # Updates are counted from 0, and the first two have the same rate.
     assert learning_rate(SETTINGS, 0, 10_000) == pytest.approx(step.meta["lr_first_step"], rel=1e-12)
-    assert learning_rate(SETTINGS, 999, 10_000) == pytest.approx(step.meta["lr_peak_step"], rel=1e-12)
+    assert learning_rate(SETTINGS, 1, 10_000) == pytest.approx(step.meta["lr_first_step"], rel=1e-12)
+    assert learning_rate(SETTINGS, 1000, 10_000) == pytest.approx(step.meta["lr_peak_step"], rel=1e-12)
 
 
 @pytest.mark.parametrize(
-    ("n_before", "kind", "tolerance"), [(0, "after_first_step.", 2e-7), (999, "after_peak_step.", 1e-5)]
+    ("n_before", "kind", "tolerance"), [(0, "after_first_step.", 2e-7), (1000, "after_peak_step.", 1e-5)]
 )
 def test_a_step_of_our_loop_moves_the_weights_as_everyvoice_does(step, n_before, kind, tolerance):
     settings = Training(steps=n_before + 1, optimiser=SETTINGS)
