@@ -30,7 +30,7 @@ def loop_cepstra(samples: list[float], rate_hz: int) -> list[list[float]]:
             piece.append(value * (0.5 - 0.5 * math.cos(2 * math.pi * i / window)))
         power = np.abs(np.fft.rfft(piece, n=n_fft)) ** 2
         bands = []
-        for low, middle, high in zip(corners, corners[1:], corners[2:], strict=False):
+        for low, middle, high in zip(corners[:-2], corners[1:-1], corners[2:], strict=True):
             total = 0.0
             for b, value in enumerate(power):
                 hz = b * rate_hz / n_fft

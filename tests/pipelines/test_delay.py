@@ -1,5 +1,7 @@
 """How late a generated waveform is, found without trusting its phase."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -60,7 +62,7 @@ def noise_vocoded(samples, seed):
     edges_hz = np.geomspace(80, 10_500, 25)
     sum_of_bands = np.zeros(len(wave))
     smooth = signal.butter(1, 400, "lowpass", fs=RATE_HZ, output="sos")
-    for low, high in zip(edges_hz, edges_hz[1:], strict=False):
+    for low, high in pairwise(edges_hz):
         band = signal.butter(2, [low, high], "bandpass", fs=RATE_HZ, output="sos")
         envelope = signal.sosfiltfilt(smooth, np.abs(signal.sosfiltfilt(band, wave))).clip(0)
         noise = signal.sosfiltfilt(band, draw.standard_normal(len(wave)))

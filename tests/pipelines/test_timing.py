@@ -1,5 +1,7 @@
 """Times of symbols and words follow from the durations, also over several pieces."""
 
+from itertools import pairwise
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,7 +54,7 @@ def test_there_are_no_gaps_and_the_ends_are_those_of_the_text(durations):
     for found in (times.symbols, times.words):
         assert found[0].start == 0
         assert found[-1].end == times.n_frames == sum(map(sum, durations))
-        assert all(a.end == b.start for a, b in zip(found, found[1:], strict=False))
+        assert all(a.end == b.start for a, b in pairwise(found))
 
 
 def test_a_frame_sounds_as_long_as_its_hop():

@@ -111,7 +111,7 @@ def _millions(loaded: Loaded) -> str:
 
 def _curves(facts: ReportFacts) -> tuple[Curve, ...]:
     curves = []
-    for run, name in zip(facts.runs, ("matched", "control"), strict=False):
+    for run, name in zip(facts.runs, ("matched", "control")[: len(facts.runs)], strict=True):
         lines = read_journal(run.run, kind="validation")
         points = tuple((int(line["step"]), line["perceptual"]) for line in lines)
         curves.append(Curve(name=f"perceptual score, {name}", points=points))

@@ -107,7 +107,7 @@ def _places(text: str, boundaries: Boundaries) -> _Places:
 def _quotations(text: str) -> Iterator[tuple[int, int]]:
     """Where they open and close; a last sign without a partner opens nothing."""
     signs = [place for place, sign in enumerate(text) if sign == QUOTE]
-    return zip(signs[::2], signs[1::2], strict=False)
+    return zip(signs[:-1:2], signs[1::2], strict=True)
 
 
 def _with_words(pieces: list[str]) -> list[str]:

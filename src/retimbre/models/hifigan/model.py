@@ -12,6 +12,7 @@ Axes used in this file:
 
 from collections.abc import Iterator
 from functools import reduce
+from itertools import pairwise
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -97,10 +98,10 @@ class Generator(nn.Module):
         self.config = config
         dims = [config.initial_channels // 2**stage for stage in range(len(config.upsample_rates) + 1)]
         self.conv_pre = weight_norm(nn.Conv1d(config.n_mels, dims[0], 7, padding=3))
-        stages = zip(dims, dims[1:], config.upsample_kernels, config.upsample_rates, strict=False)
+        stages = zip(pairwise(dims), config.upsample_kernels, config.upsample_rates, strict=True)
         self.ups = nn.ModuleList(
             weight_norm(nn.ConvTranspose1d(n_in, n_out, kernel, rate, padding=(kernel - rate) // 2))
-            for n_in, n_out, kernel, rate in stages
+            for (n_in, n_out), kernel, rate in stages
         )
         block = ResBlock1 if config.resblock == "1" else ResBlock2
         blocks = list(zip(config.resblock_kernels, config.resblock_dilations, strict=True))
