@@ -13,6 +13,7 @@ import io
 import mmap
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from retimbre.checkpoint.pickles import Damage, Machine
+from retimbre.checkpoint.pickles import Machine
 from retimbre.checkpoint.rebuild import STORAGES, Note, Storage, Stored
 from retimbre.errors import CheckpointError
 
@@ -31,7 +32,26 @@ MAX_PICKLE_BYTES = 1 << 29
 MAX_INFLATION = 20  # how much larger compressed records may become than the whole file ...
 FREE_INFLATION_BYTES = 1 << 26  # ... beyond this
 ALIGNMENT_BYTES = 16  # of the largest number
+READABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what torch.load reads, too
+ENCRYPTED = 0x1  # of a record's flags
 NO_BYTES = torch.empty(0, dtype=torch.uint8)
+
+# What reading a damaged zip file ends in. The pickle in it is none of this: the machine names its own damage.
+BROKEN_ZIP = (
+    zipfile.BadZipFile,  # no record where one should be, or a checksum that differs
+    NotImplementedError,  # a byte of version or flags that stands for a zip file of another kind
+    EOFError,  # a record that ends early
+    struct.error,  # a record beyond the end of the file
+    zlib.error,  # bytes that no compressor wrote
+    ValueError,  # a name that is no UTF-8, or a place before the beginning of the file
+    OverflowError,  # a place beyond 2**63
+)
+BROKEN_LEGACY = (
+    struct.error,  # a storage whose length would stand behind the end of the file
+    TypeError,  # keys of storages that are no list of texts
+    KeyError,  # a key that no tensor declared
+    ValueError,  # a storage of another length than declared
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +91,7 @@ def read_zip(path: Path) -> Pickled:
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             return _from_archive(archive, _mapped(file))
-    except (zipfile.BadZipFile, NotImplementedError, struct.error, EOFError, *Damage) as error:
+    except BROKEN_ZIP as error:
         raise _damaged(error) from error
 
 
@@ -88,7 +108,7 @@ def read_legacy(path: Path) -> Pickled:
     keys = machine.run(mapped)
     try:
         places = _legacy_places(mapped, keys, declared)
-    except (struct.error, *Damage) as error:
+    except BROKEN_LEGACY as error:
         raise _damaged(error) from error
     runs = {key: _bytes_at(mapped, *place) for key, place in places.items()}
     return Pickled(tree, tuple(machine.names), Storages(runs).tensor)
@@ -96,6 +116,7 @@ def read_legacy(path: Path) -> Pickled:
 
 def _from_archive(archive: zipfile.ZipFile, mapped: mmap.mmap) -> Pickled:
     records = {info.filename: info for info in archive.infolist()}
+    _refuse_other_kinds(records)
     _refuse_bombs(records, len(mapped))
     roots = [name.removesuffix("data.pkl") for name in records if name.split("/")[1:] == ["data.pkl"]]
     if len(roots) != 1:
@@ -118,6 +139,17 @@ def _from_archive(archive: zipfile.ZipFile, mapped: mmap.mmap) -> Pickled:
     machine = Machine(zip_storage)
     tree = machine.run(io.BytesIO(archive.read(f"{root}data.pkl")))
     return Pickled(tree, tuple(machine.names), Storages(runs).tensor)
+
+
+def _refuse_other_kinds(records: dict[str, zipfile.ZipInfo]) -> None:
+    for name, info in records.items():
+        if info.flag_bits & ENCRYPTED or info.compress_type not in READABLE:
+            raise CheckpointError(
+                "this zip file is encrypted, or compressed in a way that torch.load does not read, either",
+                expected="records as torch.save writes them, or deflated ones",
+                found=f"{ascii(name)[1:-1][:60]} of type {info.compress_type}, flags {info.flag_bits:#x}",
+                do="copy or download it again",
+            )
 
 
 def _refuse_bombs(records: dict[str, zipfile.ZipInfo], n_bytes: int) -> None:
