@@ -14,9 +14,12 @@ SHARED = (Path(__file__).resolve().parents[2] / "shared").resolve()  # it may be
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of reference data beside the checkout; tests that want it skip where it is missing."""
+    """The folder of reference data beside the checkout; tests that want it skip where there is none.
+
+    Where the folder is, nothing skips: what is missing in it fails.
+    """
     if not SHARED.is_dir():
-        pytest.skip("the reference data (../shared) is not on this machine")
+        pytest.skip(f"there is no folder of reference data beside the checkout: {SHARED}")
     return SHARED
 
 

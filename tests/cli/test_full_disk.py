@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import resource
 import shutil
 from pathlib import Path
 
@@ -181,3 +182,20 @@ def test_speaking_to_a_really_full_disk_ends_in_one_line(project, retimbre, smal
         error = retimbre(*words, "-O", kind, "-o", disk).error
         assert str(disk) in error
         assert "cannot be written" in error
+
+
+@pytest.mark.parametrize("kind", ["wav", "spec"])
+def test_speaking_where_no_file_may_grow_ends_in_one_line(project, retimbre, tmp_path, kind):
+    # The system itself refuses to write on, as a full disk does; that needs no right to mount one.
+    words = ("synthesize", "from-text", project.text_to_spec, "-t", "one two three", "-v", project.vocoder)
+    before, allowed = project.files(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, allowed[1]))
+    try:
+        ended = retimbre(*words, "-O", kind, "-o", tmp_path / "spoken")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
+
+    assert str(tmp_path / "spoken") in ended.error
+    assert "cannot be written" in ended.error
+    assert not begun(tmp_path / "spoken")
+    assert project.files() == before
