@@ -1,13 +1,14 @@
 """Where a recipe says something else than its base is: told in one line, because the base counts."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import BaseModel
 
 from retimbre.audio.mel import MelSpec, spec_type
 from retimbre.jobs.listener import Listener
-from retimbre.models.fastspeech2.config import ConformerSizes, FastSpeech2Config, PredictorSizes
+from retimbre.models.fastspeech2.config import FastSpeech2Config
 from retimbre.models.hifigan.config import GeneratorConfig
 from retimbre.models.load import Loaded
 from retimbre.pipelines.fit import text_to_spec_in, vocoder_in
@@ -60,49 +61,20 @@ def _spectrogram(mel: MelSpec) -> dict[str, Any]:
 
 
 def _text_to_spec(config: FastSpeech2Config) -> dict[str, Any]:
-    """The sizes of a network in the words of a recipe."""
+    """The sizes of a network in the words of a recipe, which most of its fields are called by, too."""
     return {
-        "dim": config.dim,
-        **_conformer(config.encoder),
+        **asdict(config.encoder),
         "level": str(config.pitch_level),
         "has_postnet": config.postnet_dim is not None,
         "learns_alignment": config.learns_alignment,
         "has_speakers": config.n_speakers is not None,
         "has_languages": config.n_languages is not None,
-        "decoder": _conformer(config.decoder),
-        "duration": _predictor(config.duration),
-        "pitch": _predictor(config.pitch) | {"n_bins": config.n_pitch_bins, "level": str(config.pitch_level)},
-        "energy": _predictor(config.energy)
-        | {"n_bins": config.n_energy_bins, "level": str(config.energy_level)},
-    }
-
-
-def _conformer(sizes: ConformerSizes) -> dict[str, Any]:
-    return {
-        "n_layers": sizes.n_layers,
-        "n_heads": sizes.n_heads,
-        "feedforward_dim": sizes.feedforward_dim,
-        "kernel": sizes.kernel,
-        "dropout": sizes.dropout,
-    }
-
-
-def _predictor(sizes: PredictorSizes) -> dict[str, Any]:
-    return {
-        "n_layers": sizes.n_layers,
-        "kernel": sizes.kernel,
-        "dropout": sizes.dropout,
-        "is_depthwise": sizes.is_depthwise,
+        "decoder": asdict(config.decoder),
+        "duration": asdict(config.duration),
+        "pitch": asdict(config.pitch) | {"n_bins": config.n_pitch_bins, "level": str(config.pitch_level)},
+        "energy": asdict(config.energy) | {"n_bins": config.n_energy_bins, "level": str(config.energy_level)},
     }
 
 
 def _spec_to_wav(config: GeneratorConfig) -> dict[str, Any]:
-    return {
-        "is_istft": config.istft_n_fft_samples is not None,
-        "upsample_rates": config.upsample_rates,
-        "upsample_kernels": config.upsample_kernels,
-        "initial_channels": config.initial_channels,
-        "resblock": config.resblock,
-        "resblock_kernels": config.resblock_kernels,
-        "resblock_dilations": config.resblock_dilations,
-    }
+    return {**asdict(config), "is_istft": config.is_istft}
