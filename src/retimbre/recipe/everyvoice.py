@@ -18,10 +18,11 @@ from pydantic import BaseModel, ValidationError
 from retimbre.recipe.everyvoice_check import require_text_to_spec, require_vocoder
 from retimbre.recipe.everyvoice_data import Lists, data_values, lists_of, place_values, steps_per_epoch
 from retimbre.recipe.everyvoice_files import SCHEMAS, Merged, kind_of, placed, read_project
-from retimbre.recipe.everyvoice_names import activation
+from retimbre.recipe.everyvoice_names import ACTIVATIONS
 from retimbre.recipe.everyvoice_schema import (
     Audio,
     Conformer,
+    DurationPredictor,
     ProsodyPredictor,
     SpecToWav,
     SpecToWavModel,
@@ -112,7 +113,7 @@ def _spec_to_wav(config: SpecToWav, merged: Merged, notes: list[str]) -> dict[st
     require_vocoder(config, merged)
     lists = lists_of(config.training, merged, notes)
     audio, model = config.preprocessing.audio, config.model
-    activation(model.activation_function, merged.where("model.activation_function"))
+    ACTIVATIONS.meaning(model.activation_function, merged.where("model.activation_function"))
     pace = Pace(
         per_epoch=steps_per_epoch(config.preprocessing, config.training, lists, merged, notes),
         warmup=config.training.generator_warmup_steps,
@@ -168,17 +169,11 @@ def _spectrogram(audio: Audio) -> dict[str, Any]:
 
 def _text_to_spec_sizes(model: TextToSpecModel) -> dict[str, Any]:
     encoder, predictors = model.encoder, model.variance_predictors
-    duration = predictors.duration
     return {
         "dim": encoder.input_dim,
         **_layers(encoder),
         "decoder": _layers(model.decoder),
-        "duration": {
-            "n_layers": duration.n_layers,
-            "kernel": duration.kernel_size,
-            "dropout": duration.dropout,
-            "is_depthwise": duration.depthwise,
-        },
+        "duration": _predictor(predictors.duration),
         "pitch": _prosody(predictors.pitch),
         "energy": _prosody(predictors.energy),
         "has_postnet": model.use_postnet,
@@ -198,15 +193,17 @@ def _layers(part: Conformer) -> dict[str, Any]:
     }
 
 
-def _prosody(predictor: ProsodyPredictor) -> dict[str, Any]:
+def _predictor(predictor: DurationPredictor) -> dict[str, Any]:
     return {
         "n_layers": predictor.n_layers,
         "kernel": predictor.kernel_size,
         "dropout": predictor.dropout,
         "is_depthwise": predictor.depthwise,
-        "n_bins": predictor.n_bins,
-        "level": predictor.level,
     }
+
+
+def _prosody(predictor: ProsodyPredictor) -> dict[str, Any]:
+    return _predictor(predictor) | {"n_bins": predictor.n_bins, "level": predictor.level}
 
 
 def _spec_to_wav_sizes(model: SpecToWavModel) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from retimbre.errors import RecipeError
 from retimbre.recipe.everyvoice_files import Merged
-from retimbre.recipe.everyvoice_names import filelist_format, sub_folder
+from retimbre.recipe.everyvoice_names import SUB_FOLDERS, filelist_format
 from retimbre.recipe.everyvoice_schema import Dataset, Preprocessing, Training
 
 FEATURES = ("audio", "spec", "pitch", "energy", "synthesized_spec", "duration")
@@ -99,7 +99,7 @@ def data_values(
 def place_values(training: Training, merged: Merged, notes: list[str]) -> dict[str, str]:
     """The keys `name` and `runs`: our own folder beside EveryVoice's logs, so that nothing of its changes."""
     logger = training.logger
-    sub_folder(logger.sub_dir_callable, merged.where("training.logger.sub_dir_callable"))
+    SUB_FOLDERS.meaning(logger.sub_dir_callable, merged.where("training.logger.sub_dir_callable"))
     name = re.sub(r"[^\w.-]+", "-", f"{logger.name}-{logger.version}").lstrip(".") or "run"
     runs = (folder_of(merged) / logger.save_dir).resolve().parent / "runs"
     there = (

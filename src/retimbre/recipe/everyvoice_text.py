@@ -5,7 +5,7 @@ from typing import Any
 
 from retimbre.errors import RecipeError, TextError
 from retimbre.recipe.everyvoice_files import Merged
-from retimbre.recipe.everyvoice_names import cleaner, refuse_engine
+from retimbre.recipe.everyvoice_names import CLEANERS, refuse_engine
 from retimbre.recipe.everyvoice_schema import Punctuation, Text
 from retimbre.text.normalise import TextRules, normalise
 from retimbre.text.symbols import PUNCTUATION, SymbolTable, everyvoice_symbols
@@ -138,13 +138,13 @@ def _cleaned(name: str, symbols: Iterable[str], text: Text, merged: Merged) -> l
 
 def _cleaners_of(named: Mapping[str, Iterable[str]], merged: Merged, key: str) -> dict[str, list[str]]:
     return {
-        label: [cleaner(name, merged.where(f"{key}.{label}")) for name in names]
+        label: [CLEANERS.meaning(name, merged.where(f"{key}.{label}")) for name in names]
         for label, names in named.items()
     }
 
 
 def _rules(to_replace: Mapping[str, str], cleaners: Iterable[str], merged: Merged, key: str) -> TextRules:
-    named = tuple(cleaner(name, merged.where(key)) for name in cleaners)
+    named = tuple(CLEANERS.meaning(name, merged.where(key)) for name in cleaners)
     try:
         return TextRules(to_replace=dict(to_replace), cleaners=named)
     except TextError as error:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from retimbre.errors import RecipeError
 from retimbre.recipe.everyvoice_files import Merged, Place, kind_of, read_project
-from retimbre.recipe.everyvoice_names import cleaner, refuse_engine
+from retimbre.recipe.everyvoice_names import CLEANERS, refuse_engine
 from retimbre.recipe.everyvoice_schema import Text
 from retimbre.recipe.everyvoice_text import label_of, symbol_table
 from retimbre.recipe.files import read_values
@@ -70,7 +70,7 @@ class TextConfig:
         return refuse_engine(self.text.g2p_engines[language], language, self.merged.where(key))
 
     def _cleaners(self, key: str, names: Sequence[str]) -> tuple[str, ...]:
-        return tuple(cleaner(name, self.merged.where(f"text.{key}")) for name in names)
+        return tuple(CLEANERS.meaning(name, self.merged.where(f"text.{key}")) for name in names)
 
 
 def read_text_config(path: Path) -> TextConfig:
