@@ -204,6 +204,16 @@ class Contact(Part):
     contact_email: str = Field(description="contact")
 
 
+class ModelFile(Part):
+    """What the files of both stages have besides their sections."""
+
+    VERSION: Word = kept("1.0", "stage")
+    contact: Contact = Field(description="contact")
+    path_to_model_config_file: Path | None = kept(None, "stage")
+    path_to_training_config_file: Path | None = kept(None, "training")
+    path_to_preprocessing_config_file: Path | None = kept(None, "data")
+
+
 # ---- text-to-spec ------------------------------------------------------------------------------------------
 
 
@@ -281,17 +291,12 @@ class TextToSpecTraining(Training):
     attn_bin_loss_warmup_epochs: int = kept(100, "training.loss.attn_bin_full_step", ge=1)
 
 
-class TextToSpec(Part):
+class TextToSpec(ModelFile):
     """everyvoice-text-to-spec.yaml, with what it refers to."""
 
-    VERSION: Word = kept("1.0", "stage")
-    contact: Contact = Field(description="contact")
     model: TextToSpecModel = kept(TextToSpecModel(), T2S)
-    path_to_model_config_file: Path | None = kept(None, T2S)
     training: TextToSpecTraining = kept(TextToSpecTraining(), "training")
-    path_to_training_config_file: Path | None = kept(None, "training")
     preprocessing: Preprocessing = kept(Preprocessing(), "data")
-    path_to_preprocessing_config_file: Path | None = kept(None, "data")
     text: Text = kept(Text(), "text")
     path_to_text_config_file: Path | None = kept(None, "text")
 
@@ -326,14 +331,9 @@ class SpecToWavTraining(Training):
     finetune: bool = kept(False, "training.spec_source")
 
 
-class SpecToWav(Part):
+class SpecToWav(ModelFile):
     """everyvoice-spec-to-wav.yaml, with what it refers to."""
 
-    VERSION: Word = kept("1.0", "stage")
-    contact: Contact = Field(description="contact")
     model: SpecToWavModel = kept(SpecToWavModel(), S2W)
-    path_to_model_config_file: Path | None = kept(None, S2W)
     training: SpecToWavTraining = kept(SpecToWavTraining(), "training")
-    path_to_training_config_file: Path | None = kept(None, "training")
     preprocessing: Preprocessing = kept(Preprocessing(), "data")
-    path_to_preprocessing_config_file: Path | None = kept(None, "data")
