@@ -1,8 +1,10 @@
+import json
+
 import pytest
 import torch
 
 from retimbre.audio.files import load_audio
-from retimbre.audio.mel import everyvoice_mel, log_mel, mel_librosa
+from retimbre.audio.mel import MelSpec, everyvoice_mel, log_mel, mel_librosa
 from retimbre.checkpoint.read import read_tensor
 from retimbre.data.manifest import read_filelist
 from retimbre.data.prepare import prepare
@@ -84,7 +86,7 @@ def test_features_are_those_of_the_stored_audio(tmp_path, record, recordings):
     stored = load_audio(store.audio_path(utterance, 22050))
     torch.testing.assert_close(loaded.samples, stored.samples, atol=0, rtol=0)
     torch.testing.assert_close(loaded.spec, log_mel(stored.samples, MEL), atol=1e-4, rtol=0)
-    assert store.load_mel() == MEL
+    assert MelSpec.from_dict(json.loads(store.prepared_path.read_text())["mel"]) == MEL
 
 
 @pytest.mark.parametrize("part", ["audio", "spec", "pitch", "energy"])

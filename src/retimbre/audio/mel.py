@@ -128,11 +128,6 @@ class MelSpec:
         return n_frames * self.hop_samples / self.sample_rate_hz
 
     @property
-    def frame_rate_hz(self) -> float:
-        """Frames per second."""
-        return self.sample_rate_hz / self.hop_samples
-
-    @property
     def edge_samples(self) -> tuple[int, int]:
         """How many samples are made up before the first and after the last one of a waveform."""
         total = self.n_fft_samples

@@ -20,11 +20,6 @@ LENGTH = ".parametrizations.weight.original0"
 DIRECTION = ".parametrizations.weight.original1"
 
 
-def with_prefix(tensors: Mapping[str, Value], prefix: str) -> dict[str, Value]:
-    """Every name with `prefix` before it."""
-    return {prefix + name: value for name, value in tensors.items()}
-
-
 def below_prefix(tensors: Mapping[str, Value], prefix: str) -> dict[str, Value]:
     """Only what begins with `prefix`, without it."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -25,17 +25,6 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise _damaged(str(error)) from error
 
 
-def shapes_in(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
-    """Names and shapes without reading the weights, and the text in the head of the file."""
-    _check_header(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-            return shapes, dict(file.metadata() or {})
-    except (SafetensorError, ValueError, KeyError, AttributeError) as error:
-        raise _damaged(str(error)) from error
-
-
 def read_index(path: Path) -> dict[str, Tensor]:
     """All tensors of a model in several files, from its `….safetensors.index.json`."""
     tensors: dict[str, Tensor] = {}

@@ -253,13 +253,6 @@ class Store:
         """Read stats.json, ours or EveryVoice's."""
         return Stats.from_dict(_read_json(self.stats_path))
 
-    def load_mel(self) -> MelSpec:
-        """Which spectrogram this folder was prepared for."""
-        values = _read_json(self.prepared_path).get("mel")
-        if not isinstance(values, dict):
-            raise DataError(f"{self.prepared_path} does not tell the spectrogram", do=REDO)
-        return MelSpec.from_dict(values)
-
     def write_json(self, path: Path, content: Mapping[str, Any]) -> None:
         """Indented JSON."""
         write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

@@ -37,10 +37,6 @@ class BatchOrder(Sampler[list[Key]]):
         """Batches of one pass; a set smaller than a batch is drawn several times to fill one."""
         return -(-len(self._pool(0)) // self.batch_size)
 
-    def epoch_of(self, position: int) -> int:
-        """The pass that batch number `position` belongs to."""
-        return position // self.batches_per_epoch
-
     @property
     def _passes(self) -> int:
         """How often all items are drawn to fill at least one batch."""

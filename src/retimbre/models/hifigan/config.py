@@ -66,11 +66,6 @@ class GeneratorConfig:
         """Samples that come out per frame: must be the hop of the spectrogram."""
         return math.prod(self.upsample_rates) * self.istft_hop_samples
 
-    @property
-    def last_channels(self) -> int:
-        """Channels after the last stage."""
-        return self.initial_channels // 2 ** len(self.upsample_rates)
-
 
 def _require_rates(rates: tuple[int, ...], kernels: tuple[int, ...]) -> None:
     if not rates or len(rates) != len(kernels):
