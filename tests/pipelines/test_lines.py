@@ -64,6 +64,12 @@ def test_a_list_of_recordings_without_a_header_is_read_too(read):
     assert [(line.utterance.basename, line.text) for line in lines] == [("u1", "number one"), ("u2", "two")]
 
 
+def test_lines_of_white_space_say_nothing(read):
+    lines = read("\n  \ncharacters|speaker\n one |ann\n   \n\ntwo|bob\n")
+
+    assert [(line.text, line.utterance.speaker) for line in lines] == [("one", "ann"), ("two", "bob")]
+
+
 def test_texts_that_would_share_a_name_get_a_digest_and_equal_ones_are_spoken_once(read):
     names = [line.utterance.basename for line in read("one.\none!\nOne?\none!\ntwo\n")]
 
@@ -111,7 +117,9 @@ def test_a_control_that_makes_no_sense_is_named(read, cell):
         ("", "lists nothing"),
         ("\n \n", "lists nothing"),
         ("basename|characters\n", "lists nothing"),
-        ("basename|characters\nx|one|two\n", "expected 2 columns .* found 3"),
+        ("basename|characters\nx|one|two\n", "line 2 cannot be read: expected 2 columns .* found 3"),
+        ("characters|characters\none|two\n", "has a column twice"),
+        pytest.param(f"characters\n{'x' * 140_000}\n", "line 2 cannot be read", id="a cell without end"),
         ("basename|characters\nx|one\nx|two\n", "names are needed more than once"),
         ("basename|characters\n../x|one\n", "cannot be used in file names"),
     ],

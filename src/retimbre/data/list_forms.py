@@ -4,6 +4,7 @@ psv, tsv, csv   columns with a first line that names them; tsv and csv also with
 ljspeech        id|text|normalised, without a first line that names them
 festival        ( id "text" )
 text            one text per line; its number is its name
+texts           as psv, but what is to be spoken needs no basename
 """
 
 import csv
@@ -15,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 from retimbre.errors import DataError
 
-Format = Literal["psv", "tsv", "csv", "festival", "text", "ljspeech"]
+Format = Literal["psv", "tsv", "csv", "festival", "text", "texts", "ljspeech"]
 
 TEXT_COLUMNS = ("characters", "text")  # EveryVoice's word, and the one that people expect
 PHONE_COLUMNS = ("phones", "arpabet")
@@ -23,7 +24,7 @@ KNOWN_COLUMNS = {"basename", "language", "speaker", *TEXT_COLUMNS, *PHONE_COLUMN
 PSV: Mapping[str, Any] = {"delimiter": "|", "quoting": csv.QUOTE_NONE, "escapechar": "\\"}
 TSV: Mapping[str, Any] = {**PSV, "delimiter": "\t"}
 CSV: Mapping[str, Any] = {"delimiter": ",", "quotechar": '"', "escapechar": "\\", "strict": True}
-DIALECTS: Mapping[str, Mapping[str, Any]] = {"psv": PSV, "tsv": TSV, "csv": CSV}
+DIALECTS: Mapping[str, Mapping[str, Any]] = {"psv": PSV, "texts": PSV, "tsv": TSV, "csv": CSV}
 FESTIVAL = re.compile(r'\(\s*(?P<basename>[^\s"()]+)\s+"(?P<text>(?:[^"\\]|\\.)*)"\s*\)')
 NAMELESS = ("basename", "characters", "its normalised text")  # columns of a list that does not name them
 NUMBER_DIGITS = 5  # of a line in a plain text: names sort as the lines do
@@ -82,11 +83,11 @@ def _column_rows(path: Path, content: str, form: str) -> list[Row]:
     header: list[str] | None = None
     try:
         for cells in reader:
-            if not any(cells):
+            if not any(map(str.strip, cells)):
                 continue
             if header is None:
                 header = [name.strip() for name in cells]
-                if form == "psv" or _is_header(cells):
+                if form in ("psv", "texts") or _is_header(cells):
                     _require_header(path, header, form)
                     continue
                 _require_columns(path, reader.line_num, len(cells), {2, 3}, form)
@@ -112,7 +113,7 @@ def _spoken(row: Row) -> Row:
 def _require_header(path: Path, header: list[str], form: str) -> None:
     mark = DIALECTS[form]["delimiter"]
     has_text = any(name in header for name in (*TEXT_COLUMNS, *PHONE_COLUMNS))
-    if "basename" not in header or not has_text:
+    if ("basename" not in header and form != "texts") or not has_text:
         raise DataError(
             f"{path} lacks a column",
             expected="'basename' and one of 'characters', 'phones' in its first line",

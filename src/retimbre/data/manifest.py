@@ -12,7 +12,7 @@ from retimbre.data.writing import write_text
 from retimbre.errors import DataError, TextError
 from retimbre.text.arpabet import phones_of_arpabet
 
-__all__ = ["PSV", "SOUND_ENDINGS", "Format", "read_filelist", "write_filelist"]
+__all__ = ["PSV", "SOUND_ENDINGS", "Format", "read_filelist", "read_utf8", "without_ending", "write_filelist"]
 
 SOUND_ENDINGS = (".wav", ".flac", ".ogg", ".mp3")
 WRITTEN_COLUMNS = KNOWN_COLUMNS - {"arpabet"}  # what it says is written as phones
@@ -29,7 +29,7 @@ def read_filelist(path: Path, *, format: Format | None = None) -> list[Utterance
         DataError: if the list is missing, empty, not UTF-8, lacks columns, or names an utterance twice.
     """
     path = Path(path)
-    rows = rows_of(path, _read_utf8(path), format)
+    rows = rows_of(path, read_utf8(path), format)
     if not rows:
         raise DataError(f"{path} lists nothing", expected="one utterance per line", found="no lines")
     utterances = [_utterance(path, row) for row in rows]
@@ -65,7 +65,8 @@ def write_filelist(path: Path, utterances: Sequence[Utterance]) -> None:
     write_text(path, out.getvalue())
 
 
-def _read_utf8(path: Path) -> str:
+def read_utf8(path: Path) -> str:
+    """The text of a list; DataError if it is missing or not UTF-8."""
     if not path.is_file():
         raise DataError(
             f"{path} cannot be read",
@@ -94,7 +95,7 @@ def _utterance(path: Path, row: Row) -> Utterance:
         if not text and phones is None:
             raise DataError("a recording has no text", expected="what is spoken", found="nothing")
         return Utterance(
-            basename=_without_ending(cells["basename"]),
+            basename=without_ending(cells["basename"]),
             text=text,
             phones=phones,
             speaker=cells.get("speaker") or "default",
@@ -107,7 +108,8 @@ def _utterance(path: Path, row: Row) -> Utterance:
         ) from error
 
 
-def _without_ending(basename: str) -> str:
+def without_ending(basename: str) -> str:
+    """The name of a recording without the ending of a sound file."""
     # Only endings of sound files: EveryVoice cuts whatever follows the last point, so 'no. 5' becomes 'no'.
     ending = next((e for e in SOUND_ENDINGS if basename.lower().endswith(e)), "")
     return basename[: len(basename) - len(ending)]
@@ -136,7 +138,7 @@ def _foreign_cells(path: Path, utterances: Iterable[Utterance]) -> dict[str, dic
     if not path.is_file():
         return {}
     try:
-        rows = rows_of(path, _read_utf8(path), "psv")
+        rows = rows_of(path, read_utf8(path), "psv")
         there = {(old := _utterance(path, row)).stem: (old, row.cells) for row in rows}
     except DataError:
         return {}  # what lies there is no list that could be kept

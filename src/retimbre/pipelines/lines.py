@@ -1,6 +1,5 @@
 """What a request wants spoken, line by line: texts, a plain list, or a list with columns."""
 
-import csv
 import hashlib
 import math
 import re
@@ -9,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from retimbre.data.manifest import PSV, SOUND_ENDINGS, read_filelist
+from retimbre.data.list_forms import rows_of
+from retimbre.data.manifest import read_filelist, read_utf8, without_ending
 from retimbre.data.utterance import Utterance
 from retimbre.errors import DataError
 from retimbre.models.description import Description
@@ -18,7 +18,7 @@ from retimbre.pipelines.pieces import Form
 from retimbre.pipelines.request import Request
 
 LONGEST_NAME = 20
-TEXT_COLUMNS: dict[str, Form] = {  # a model of phones takes the later ones first
+FORMS: dict[str, Form] = {  # of the columns with texts; a model of phones takes the later ones first
     "characters": "characters",
     "text": "characters",
     "arpabet": "arpabet",
@@ -78,29 +78,16 @@ def name_of(text: str) -> str:
 
 def _rows(path: Path) -> Sequence[dict[str, str]]:
     """The lines of a list by their columns; a plain text has only one, without a name."""
-    try:
-        content = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8", found=str(error), do="save it as UTF-8") from error
+    content = read_utf8(path)
     lines = [line for line in content.splitlines() if line.strip()]
     if not lines:
         raise DataError(f"{path} lists nothing", expected="one text or one utterance per line")
-    columns = [name.strip() for name in lines[0].split("|")]
-    if not any(name in TEXT_COLUMNS for name in columns):
+    if not any(name.strip() in FORMS for name in lines[0].split("|")):
         return [{"": line} for line in lines] if "|" not in lines[0] else _rows_without_header(path)
-    rows = []
-    for number, cells in enumerate(csv.reader(lines[1:], **PSV), start=2):
-        if len(cells) != len(columns):
-            raise DataError(
-                f"{path}: text {number - 1} cannot be read",
-                expected=f"{len(columns)} columns with '|' between them",
-                found=str(len(cells)),
-                do="write \\| for a '|' inside a text",
-            )
-        rows.append({name: cell.strip() for name, cell in zip(columns, cells, strict=True)})
+    rows = rows_of(path, content, "texts")
     if not rows:
         raise DataError(f"{path} lists nothing", expected="one utterance per line after the first")
-    return rows
+    return [{name: cell.strip() for name, cell in row.cells.items()} for row in rows]
 
 
 def _rows_without_header(path: Path) -> Sequence[dict[str, str]]:
@@ -115,7 +102,7 @@ def _line(row: dict[str, str], request: Request, described: Description) -> Line
     )
     speaker, language = (row.get(name) or "default" for name in ("speaker", "language"))
     utterance = Utterance(
-        basename=_without_ending(row.get("basename") or "") or name_of(text.strip()),
+        basename=without_ending(row.get("basename") or "") or name_of(text.strip()),
         text=text.strip(),
         speaker=request.speaker or (described.speakers[0] if speaker == "default" else speaker),
         language=request.language or (described.languages[0] if language == "default" else language),
@@ -126,8 +113,8 @@ def _line(row: dict[str, str], request: Request, described: Description) -> Line
 def _text_in(row: dict[str, str], request: Request, described: Description) -> tuple[str, Form]:
     """The text of a line of columns; a model of phones takes phones where both are given."""
     asked = request.text_representation
-    given = [name for name in TEXT_COLUMNS if row.get(name)]
-    fitting = [name for name in given if asked in (None, TEXT_COLUMNS[name])]
+    given = [name for name in FORMS if row.get(name)]
+    fitting = [name for name in given if asked in (None, FORMS[name])]
     if not fitting:
         raise DataError(
             f"{request.filelist} has a line without {asked or 'a text'}",
@@ -135,7 +122,7 @@ def _text_in(row: dict[str, str], request: Request, described: Description) -> t
             found=" | ".join(row),
         )
     name = fitting[-1] if described.text_level == "phones" else fitting[0]
-    return row[name], TEXT_COLUMNS[name]
+    return row[name], FORMS[name]
 
 
 def _controls(row: dict[str, str], default: Controls) -> Controls:
@@ -170,11 +157,6 @@ def _named(lines: Iterable[Line]) -> list[Line]:
         return replace(line, utterance=replace(old, basename=f"{old.basename}-{_digest(line.text)}"))
 
     return [renamed(line) for line in different]
-
-
-def _without_ending(basename: str) -> str:
-    ending = next((e for e in SOUND_ENDINGS if basename.lower().endswith(e)), "")
-    return basename[: len(basename) - len(ending)]
 
 
 def _digest(text: str) -> str:
