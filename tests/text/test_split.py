@@ -87,3 +87,12 @@ def test_a_language_has_its_own_boundaries():
     hindi = Boundaries(strong="।", weak=",")
 
     assert split_text("एक। दो। तीन।", desired=2, longest=20, boundaries=hindi) == ("एक।", "दो।", "तीन।")
+
+
+def test_a_quotation_mark_without_a_partner_hides_no_boundary():
+    text = 'A note: "First. Second" and one " alone. And more words here.'
+
+    assert split_text(text, desired=10, longest=40) == (
+        'A note: "First. Second" and one " alone.',
+        "And more words here.",
+    )
