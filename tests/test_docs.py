@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import math
 import re
 import runpy
 import shlex
@@ -11,23 +10,15 @@ import sys
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
+from string import ascii_lowercase
 
-import numpy as np
 import pytest
 import soundfile
-import torch
 
-from retimbre.audio.mel import mel_librosa
+from building.models import STATS, generator_config, save_text_to_spec, save_vocoder, text_to_spec_config
+from building.sounds import record, vowel
 from retimbre.cli.main import run
-from retimbre.data.stats import Stat, Stats
 from retimbre.matching import plan, quickstart
-from retimbre.models.description import Description, sizes_of
-from retimbre.models.fastspeech2.config import ConformerSizes, FastSpeech2Config, PredictorSizes
-from retimbre.models.fastspeech2.model import FastSpeech2
-from retimbre.models.hifigan.config import DiscriminatorConfig, GeneratorConfig
-from retimbre.models.hifigan.discriminators import Discriminators
-from retimbre.models.hifigan.model import Generator
-from retimbre.models.load import save_model
 from retimbre.starter import find
 from retimbre.text.normalise import TextRules
 from retimbre.text.symbols import everyvoice_symbols
@@ -38,7 +29,6 @@ PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))
 FROM_EVERYVOICE = ROOT / "docs" / "from-everyvoice.md"  # needs a project of EveryVoice: its own test
 # The guide itself is the fixture `guided`.
 WITH_COMMANDS = [page for page in PAGES if page not in (GUIDE, FROM_EVERYVOICE)]
-RATE_HZ = 22_050
 
 # Commands that no test runs, each with its reason.
 NOT_RUN = {
@@ -160,16 +150,21 @@ def shorten(patch: pytest.MonkeyPatch, folder: Path) -> None:
 def project(tmp_path_factory) -> Path:
     """The folder that the guide asks for, with tiny checkpoints and generated recordings."""
     folder = tmp_path_factory.mktemp("docs") / "project"
-    for name in ("wavs", "checkpoints", "starter"):
+    for name in ("checkpoints", "starter"):
         (folder / name).mkdir(parents=True)
-    lines = []
-    for number in range(9):
-        soundfile.write(folder / "wavs" / f"u{number}.wav", voice(seed=number), RATE_HZ)
-        lines.append(f"u{number}|{'one two three'[: 5 + number]}\n")
+    record(folder / "wavs", {f"u{n}": vowel(0.6, f0_hz=120 + 8 * n, seed=n) for n in range(9)})
+    lines = [f"u{n}|{'one two three'[: 5 + n]}\n" for n in range(9)]
     (folder / "metadata.csv").write_text("".join(lines), encoding="utf-8")
     (folder / "texts.txt").write_text("one.\ntwo three.\n", encoding="utf-8")
-    text_to_spec = save_text_to_spec(folder / "starter" / "text_to_spec.safetensors")
-    vocoder = save_vocoder(folder / "starter" / "spec_to_wav.safetensors")
+    symbols, rules = everyvoice_symbols(characters=ascii_lowercase).symbols, TextRules(cleaners=("lower",))
+    text_to_spec = save_text_to_spec(
+        folder / "starter" / "text_to_spec.safetensors",
+        text_to_spec_config(len(symbols)),
+        symbols=symbols,
+        text_rules=rules,
+        stats=STATS,
+    )
+    vocoder = save_vocoder(folder / "starter" / "spec_to_wav.safetensors", generator_config())
     shutil.copy(text_to_spec, folder / "checkpoints" / "text-to-spec.ckpt")  # content decides, not the ending
     shutil.copy(vocoder, folder / "checkpoints" / "vocoder.ckpt")
     return folder
@@ -250,49 +245,3 @@ def test_an_example_runs(script, is_default, restored, monkeypatch, capsys):
     written = re.findall(r"^(\S+\.wav):", capsys.readouterr().out, re.M)
     assert written
     assert all(soundfile.info(restored / path).frames > 0 for path in written)
-
-
-# ---- a tiny voice ------------------------------------------------------------------------------------------
-
-
-def voice(*, duration_s: float = 0.6, seed: int = 0) -> np.ndarray:
-    """Something like a vowel: decaying harmonics, vibrato, a little noise."""
-    draw = np.random.default_rng(seed)
-    time = np.arange(int(duration_s * RATE_HZ)) / RATE_HZ
-    phase = 2 * math.pi * (120 + 8 * seed) * (time + 0.002 * np.sin(12 * time))
-    wave = sum(np.sin(n * phase + draw.uniform(0, 6)) / n for n in range(1, 20))
-    return 0.2 * wave / np.abs(wave).max() + 0.002 * draw.standard_normal(len(time))
-
-
-def save_text_to_spec(path: Path) -> Path:
-    """A random fastspeech2 that speaks a few frames per symbol."""
-    torch.manual_seed(0)
-    symbols = everyvoice_symbols(characters="abcdefghijklmnopqrstuvwxyz").symbols
-    layers = ConformerSizes(n_layers=1, dim=8, feedforward_dim=8, kernel=3)
-    predictor = PredictorSizes(n_layers=1, dim=8)
-    config = FastSpeech2Config(
-        n_symbols=len(symbols), encoder=layers, decoder=layers, duration=predictor, pitch=predictor,
-        energy=predictor, n_pitch_bins=8, n_energy_bins=8, attention_dim=4, postnet_dim=None,
-    )  # fmt: skip
-    model = FastSpeech2(config)
-    with torch.no_grad():
-        model.variance_adaptor.duration_predictor.linear.bias.fill_(1.6)
-    pitch, energy = (Stat(mean=mean, std=9.0, min=1.0, max=300.0, n=9) for mean in (150.0, 20.0))
-    description = Description(
-        family="fastspeech2", sizes=sizes_of(config), mel=mel_librosa(), symbols=symbols,
-        text_rules=TextRules(cleaners=("lower",)), stats=Stats(pitch=pitch, energy=energy),
-    )  # fmt: skip
-    return save_model(path, model, description)
-
-
-def save_vocoder(path: Path) -> Path:
-    """A random inverse-STFT hifigan with discriminators."""
-    torch.manual_seed(1)
-    config = GeneratorConfig(
-        upsample_rates=(8, 8), upsample_kernels=(16, 16), initial_channels=8, resblock="2",
-        resblock_kernels=(3,), resblock_dilations=((1, 3),), istft_n_fft_samples=16,
-    )  # fmt: skip
-    judges = Discriminators(DiscriminatorConfig(width=0.01, periods=(2,), n_scales=1))
-    sizes = {**sizes_of(config), "periods": [2]}
-    description = Description(family="hifigan", sizes=sizes, mel=mel_librosa())
-    return save_model(path, Generator(config), description, judges.state_dict())

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import io
-import math
 import os
 import shutil
 import subprocess
@@ -16,22 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-import torch
 import yaml
 
-from retimbre.audio.mel import MelSpec, mel_librosa
+from building.models import STATS, generator_config, save_text_to_spec, save_vocoder, text_to_spec_config
+from building.sounds import RATE_HZ, vowel
+from retimbre.audio.mel import MelSpec
 from retimbre.cli.main import run
-from retimbre.data.stats import Stat, Stats
-from retimbre.models.description import Description, sizes_of
-from retimbre.models.fastspeech2.config import ConformerSizes, FastSpeech2Config, PredictorSizes
-from retimbre.models.fastspeech2.model import FastSpeech2
-from retimbre.models.hifigan.config import DiscriminatorConfig, GeneratorConfig
-from retimbre.models.hifigan.discriminators import Discriminators
-from retimbre.models.hifigan.model import Generator
-from retimbre.models.load import save_model
 from retimbre.text.symbols import everyvoice_symbols
 
-RATE_HZ = 22050
 TEXTS = ("one two.", "three", "four five", "six", "seven, eight", "nine ten", "eleven", "twelve!")
 KNOWN_LETTERS = "abcdefghijklmnoprstuvwxyz"  # no q
 
@@ -95,8 +86,7 @@ class Project:
     def vocoder_of(self, mel: MelSpec) -> Path:
         """A vocoder of another spectrogram."""
         path = self.root / "other.safetensors"
-        save_vocoder(path, mel=mel)
-        return path
+        return save_vocoder(path, generator_config(n_mels=mel.n_mels), mel=mel)
 
     def files(self, *, but: tuple[str, ...] = ()) -> dict[str, str]:
         """SHA-256 of every file by its path in the project, except for paths that begin with one of `but`."""
@@ -131,9 +121,12 @@ def finished_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     for number in range(len(TEXTS)):
         project.record(f"u{number}", voice(duration_s=0.7 + 0.05 * number, seed=number))
     project.say(*TEXTS)
-    save_text_to_spec(project.text_to_spec)
-    save_vocoder(project.vocoder)
-    save_vocoder(project.exported, has_discriminators=False)
+    symbols = everyvoice_symbols(characters=tuple(KNOWN_LETTERS)).symbols
+    save_text_to_spec(
+        project.text_to_spec, text_to_spec_config(len(symbols)), symbols=symbols, stats=STATS, step=7
+    )
+    save_vocoder(project.vocoder, generator_config(), step=5)
+    save_vocoder(project.exported, generator_config(), has_discriminators=False, step=5)
     data = {"recordings": "recordings", "filelist": "metadata.csv", "held_out": ["u1", "u4"]}
     data["trims_silence"] = False
     training = {"steps": 3, "batch_size": 2, "checkpoint_every_steps": 2, "validate_every_steps": 2}
@@ -198,65 +191,5 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[..., Path]]:
 
 
 def voice(*, duration_s: float = 0.8, rate_hz: int = RATE_HZ, seed: int = 0) -> np.ndarray:
-    """Something like a vowel: decaying harmonics, vibrato, a little noise."""
-    draw = np.random.default_rng(seed)
-    time_s = np.arange(int(duration_s * rate_hz)) / rate_hz
-    phase = 2 * math.pi * (120 + 10 * seed) * (time_s + 0.002 * np.sin(12 * time_s))
-    wave = sum(np.sin(n * phase + draw.uniform(0, 6)) / n for n in range(1, 20))
-    return 0.2 * wave / np.abs(wave).max() + 0.002 * draw.standard_normal(len(time_s))
-
-
-def save_text_to_spec(path: Path) -> None:
-    """A random fastspeech2 that speaks a few frames per symbol."""
-    torch.manual_seed(0)
-    layers = ConformerSizes(n_layers=1, dim=8, feedforward_dim=12, kernel=5)
-    predictor = PredictorSizes(n_layers=1, dim=6)
-    symbols = everyvoice_symbols(characters=tuple(KNOWN_LETTERS)).symbols
-    config = FastSpeech2Config(
-        n_symbols=len(symbols),
-        encoder=layers,
-        decoder=layers,
-        duration=predictor,
-        pitch=predictor,
-        energy=predictor,
-        n_pitch_bins=8,
-        n_energy_bins=8,
-        attention_dim=4,
-        postnet_dim=None,
-    )
-    model = FastSpeech2(config)
-    with torch.no_grad():
-        model.variance_adaptor.duration_predictor.linear.bias.fill_(1.6)
-    pitch = Stat(mean=150.0, std=30.0, min=80.0, max=300.0, n=8)
-    energy = Stat(mean=20.0, std=5.0, min=1.0, max=60.0, n=8)
-    description = Description(
-        family="fastspeech2",
-        sizes=sizes_of(config),
-        mel=mel_librosa(),
-        symbols=symbols,
-        stats=Stats(pitch=pitch, energy=energy),
-        step=7,
-    )
-    save_model(path, model, description)
-
-
-def save_vocoder(path: Path, *, mel: MelSpec | None = None, has_discriminators: bool = True) -> None:
-    """A random inverse-STFT hifigan."""
-    torch.manual_seed(1)
-    config = GeneratorConfig(
-        upsample_rates=(8, 8),
-        upsample_kernels=(16, 16),
-        initial_channels=8,
-        resblock_kernels=(3,),
-        resblock_dilations=((1, 3, 5),),
-        istft_n_fft_samples=16,
-    )
-    judges = Discriminators(DiscriminatorConfig(width=0.02, periods=(2,), n_scales=1))
-    description = Description(
-        family="hifigan",
-        sizes={**sizes_of(config), "periods": [2]},
-        mel=mel or mel_librosa(),
-        step=5,
-        is_exported=not has_discriminators,
-    )
-    save_model(path, Generator(config), description, judges.state_dict() if has_discriminators else None)
+    """A vowel, higher with each seed."""
+    return vowel(duration_s, f0_hz=120 + 10 * seed, seed=seed, rate_hz=rate_hz)

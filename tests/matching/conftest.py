@@ -1,46 +1,41 @@
 """Six prepared recordings as training material, and a tiny vocoder that answers with something."""
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 
+from building.models import STATS, generator_config, loaded_vocoder
+from building.sounds import record, vowel
 from retimbre.audio.mel import mel_librosa
 from retimbre.data.prepare import prepare
-from retimbre.data.stats import Stat, Stats
 from retimbre.data.store import Store
 from retimbre.data.utterance import Utterance
-from retimbre.models.description import Description
-from retimbre.models.hifigan.config import GeneratorConfig
-from retimbre.models.hifigan.model import Generator
 from retimbre.models.load import Loaded
 from retimbre.training.material import Material
 
 MEL = mel_librosa(n_mels=20)
-STAT = Stat(mean=130.0, std=20.0, min=80.0, max=300.0, n=3)
 
 
-def voice(duration_s: float, seed: int) -> np.ndarray:
-    """Something like a vowel that swells and falls."""
-    time_s = np.arange(int(duration_s * 22050)) / 22050
-    draw = np.random.default_rng(seed)
-    phase = 2 * math.pi * (110 + 15 * seed) * (time_s + 0.002 * np.sin(12 * time_s))
-    wave = sum(np.sin(n * phase + draw.uniform(0, 6)) / n for n in range(1, 15))
-    swell = 0.2 + np.abs(np.sin(9 * time_s + seed))
-    return 0.1 * swell * wave / np.abs(wave).max() + 0.002 * draw.standard_normal(len(time_s))
+def swelling(time_s: np.ndarray, seed: int) -> np.ndarray:
+    """How loud at each time."""
+    return 0.1 + 0.5 * np.abs(np.sin(9 * time_s + seed))
 
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Material:
     """Training material: two utterances to train on, one to choose by, three held out."""
-    recordings = tmp_path_factory.mktemp("recordings")
-    for number in range(6):
-        soundfile.write(recordings / f"u{number}.wav", voice(0.6 + 0.07 * number, number), 22050)
+    waves = {
+        f"u{seed}": vowel(
+            0.6 + 0.07 * seed, f0_hz=110 + 15 * seed, seed=seed, gain=partial(swelling, seed=seed)
+        )
+        for seed in range(6)
+    }
+    recordings = record(tmp_path_factory.mktemp("recordings"), waves)
     utterances = tuple(Utterance(basename=f"u{number}", text=f"text {number}") for number in range(6))
     store = Store(tmp_path_factory.mktemp("preprocessed"))
     prepare(utterances, recordings, store, mel=MEL, n_workers=1)
@@ -51,7 +46,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Material:
         validation=utterances[2:3],
         held_out=utterances[3:],
         left_out=(),
-        stats=Stats(pitch=STAT, energy=STAT),
+        stats=STATS,
     )
 
 
@@ -66,23 +61,7 @@ def material(prepared: Material, tmp_path: Path) -> Material:
 @pytest.fixture
 def vocoder() -> Loaded:
     """A random hifigan."""
-    torch.manual_seed(8)
-    config = GeneratorConfig(
-        n_mels=20,
-        upsample_rates=(8, 8),
-        upsample_kernels=(16, 16),
-        initial_channels=8,
-        resblock_kernels=(3,),
-        resblock_dilations=((1, 3, 5),),
-        istft_n_fft_samples=16,
-    )
-    description = Description(family="hifigan", sizes={}, mel=MEL, step=3)
-    return Loaded(
-        model=Generator(config).eval(),
-        description=description,
-        path=Path("vocoder.safetensors"),
-        stage="spec-to-wav",
-    )
+    return loaded_vocoder(generator_config(n_mels=20), seed=8, mel=MEL, step=3)
 
 
 @pytest.fixture

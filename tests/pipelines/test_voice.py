@@ -3,15 +3,10 @@
 import pytest
 import torch
 
+from building.models import generator_config, save_text_to_spec, save_vocoder, text_to_spec_config
 from retimbre.audio.mel import mel_librosa
 from retimbre.audio.waveform import Audio
 from retimbre.errors import CheckpointError, StagesDoNotFit, TextError
-from retimbre.models.description import Description, sizes_of
-from retimbre.models.fastspeech2.config import ConformerSizes, FastSpeech2Config, PredictorSizes
-from retimbre.models.fastspeech2.model import FastSpeech2
-from retimbre.models.hifigan.config import GeneratorConfig
-from retimbre.models.hifigan.model import Generator
-from retimbre.models.load import save_model
 from retimbre.pipelines.pieces import pieces_of
 from retimbre.pipelines.speaking import speak_pieces
 from retimbre.pipelines.voice import load_voice
@@ -22,52 +17,32 @@ SYMBOLS = ("\x80", " ", "a", "b", "c")
 N_MELS, HOP_SAMPLES = 5, 8
 
 
-def save_text_to_spec(path, *, speakers=("default",)):
-    torch.manual_seed(3)
-    layers, predictor = ConformerSizes(n_layers=1, dim=8, feedforward_dim=8, kernel=3), PredictorSizes(dim=8)
-    config = FastSpeech2Config(
-        n_symbols=len(SYMBOLS),
-        n_mels=N_MELS,
-        encoder=layers,
-        decoder=layers,
-        duration=predictor,
-        pitch=predictor,
-        energy=predictor,
-        postnet_dim=None,
-        n_speakers=len(speakers) if len(speakers) > 1 else None,
+def save_speaker(path, *, speakers=("default",)):
+    config = text_to_spec_config(
+        len(SYMBOLS), n_mels=N_MELS, n_speakers=len(speakers) if len(speakers) > 1 else None
     )
-    model = FastSpeech2(config)
-    with torch.no_grad():
-        model.variance_adaptor.duration_predictor.linear.bias.fill_(1.6)  # a few frames for each symbol
-    description = Description(
-        family="fastspeech2",
-        sizes=sizes_of(config),
+    return save_text_to_spec(
+        path,
+        config,
         mel=mel_librosa(n_mels=N_MELS, hop_samples=HOP_SAMPLES),
         symbols=SYMBOLS,
         text_rules=TextRules(cleaners=("lower",)),
         speakers=speakers,
     )
-    return save_model(path, model, description)
 
 
-def save_vocoder(path, *, n_mels=N_MELS):
-    torch.manual_seed(4)
-    config = GeneratorConfig(
-        n_mels=n_mels,
-        initial_channels=8,
-        upsample_rates=(4, 2),
-        upsample_kernels=(8, 4),
-        resblock_kernels=(3,),
-        resblock_dilations=((1, 3, 5),),
+def save_generator(path, *, n_mels=N_MELS):
+    config = generator_config(
+        n_mels=n_mels, upsample_rates=(4, 2), upsample_kernels=(8, 4), istft_n_fft_samples=None
     )
     mel = mel_librosa(n_mels=n_mels, hop_samples=HOP_SAMPLES)
-    return save_model(path, Generator(config), Description(family="hifigan", sizes=sizes_of(config), mel=mel))
+    return save_vocoder(path, config, has_discriminators=False, mel=mel)
 
 
 @pytest.fixture
 def folder(tmp_path):
-    save_text_to_spec(tmp_path / "text_to_spec.safetensors")
-    save_vocoder(tmp_path / "spec_to_wav.safetensors")
+    save_speaker(tmp_path / "text_to_spec.safetensors")
+    save_generator(tmp_path / "spec_to_wav.safetensors")
     (tmp_path / "notes.txt").write_text("not a checkpoint")
     return tmp_path
 
@@ -99,14 +74,14 @@ def test_without_a_name_the_starter_voice_speaks(folder, monkeypatch):
 
 def test_another_vocoder_may_take_the_place_of_the_one_in_the_folder(folder, tmp_path):
     (tmp_path / "other").mkdir()
-    other = save_vocoder(tmp_path / "other" / "vocoder.safetensors")
+    other = save_generator(tmp_path / "other" / "vocoder.safetensors")
 
     assert load_voice(folder, vocoder=other).chain.spec_to_wav.path == other
 
 
 def test_speakers_are_known_by_name(tmp_path):
-    save_text_to_spec(tmp_path / "a.safetensors", speakers=("anna", "bert"))
-    save_vocoder(tmp_path / "b.safetensors")
+    save_speaker(tmp_path / "a.safetensors", speakers=("anna", "bert"))
+    save_generator(tmp_path / "b.safetensors")
     voice = load_voice(tmp_path)
 
     assert voice.speakers == ("anna", "bert")
@@ -122,21 +97,21 @@ def test_one_stage_alone_is_no_voice(folder):
 
 
 def test_a_folder_with_two_vocoders_does_not_say_which(folder):
-    save_vocoder(folder / "another.safetensors")
+    save_generator(folder / "another.safetensors")
 
     with pytest.raises(CheckpointError, match=r"another\.safetensors, spec_to_wav\.safetensors"):
         load_voice(folder)
 
 
 def test_a_folder_without_a_text_to_spec_model_is_no_voice(tmp_path):
-    save_vocoder(tmp_path / "a.safetensors")
+    save_generator(tmp_path / "a.safetensors")
 
     with pytest.raises(CheckpointError, match="which text-to-spec checkpoint to take"):
         load_voice(tmp_path)
 
 
 def test_stages_of_different_spectrograms_are_refused_before_anything_is_spoken(folder):
-    other = save_vocoder(folder / "wide.safetensors", n_mels=7)
+    other = save_generator(folder / "wide.safetensors", n_mels=7)
 
     with pytest.raises(StagesDoNotFit, match="n_mels 5 against 7"):
         load_voice(folder / "text_to_spec.safetensors", vocoder=other)
@@ -148,8 +123,8 @@ def test_two_files_in_the_wrong_order_are_named(folder):
 
 
 def test_a_long_text_is_spoken_in_pieces(tmp_path):
-    save_text_to_spec(tmp_path / "tuned.safetensors")
-    save_vocoder(tmp_path / "vocoder.safetensors")
+    save_speaker(tmp_path / "tuned.safetensors")
+    save_generator(tmp_path / "vocoder.safetensors")
     voice = load_voice(tmp_path)
     piece = "abc cba " * 12 + "abc abc"  # 103 letters; a space is lost where the pieces meet
 

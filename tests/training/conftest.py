@@ -7,25 +7,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 import yaml
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from building.models import JUDGES, LAYERS, generator_config, text_to_spec_config
+from building.sounds import record, vowel
 from retimbre.audio.mel import MelSpec, log_mel, mel_librosa
 from retimbre.models.description import Description, sizes_of
 from retimbre.models.fastspeech2.batch import Item
-from retimbre.models.fastspeech2.config import ConformerSizes, FastSpeech2Config, PredictorSizes
 from retimbre.models.fastspeech2.model import FastSpeech2
 from retimbre.models.hifigan.batch import VocoderItem
-from retimbre.models.hifigan.config import DiscriminatorConfig, GeneratorConfig
 from retimbre.models.hifigan.discriminators import Discriminators
 from retimbre.models.hifigan.model import Generator
 from retimbre.recipe.recipe import Data, Optimiser, Recipe, Training
@@ -66,24 +65,18 @@ EVERY_FEW_STEPS = {
 
 
 def voice(duration_s: float, f0_hz: float, seed: int) -> np.ndarray:
-    """Something like a vowel between two silences: harmonics that swell and fall, and a little noise."""
-    draw = np.random.default_rng(seed)
-    time_s = np.arange(int(duration_s * 22050)) / 22050
-    phase = 2 * math.pi * f0_hz * (time_s + 0.002 * np.sin(12 * time_s))
-    wave = sum(np.sin(n * phase + draw.uniform(0, 6)) / n for n in range(1, 16))
-    swell = np.sin(math.pi * time_s / duration_s) ** 0.5
-    return 0.2 * swell * wave / np.abs(wave).max() + 0.002 * draw.standard_normal(len(time_s))
+    """A vowel between two silences."""
+    return vowel(
+        duration_s, f0_hz=f0_hz, seed=seed, gain=lambda time_s: np.sin(math.pi * time_s / duration_s) ** 0.5
+    )
 
 
 @pytest.fixture(scope="session")
 def voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with seven recordings and their list."""
-    folder = tmp_path_factory.mktemp("voices")
-    rows = []
-    for number in range(7):
-        wave = voice(0.5 + 0.07 * number, 110 + 12 * number, seed=number)
-        soundfile.write(folder / f"u{number}.wav", wave, 22050)
-        rows.append(f"u{number}|{'abc de'[: 3 + number % 4]} {'fgh'[number % 3]}.\n")
+    waves = {f"u{n}": voice(0.5 + 0.07 * n, 110 + 12 * n, seed=n) for n in range(7)}
+    folder = record(tmp_path_factory.mktemp("voices"), waves)
+    rows = [f"u{n}|{'abc de'[: 3 + n % 4]} {'fgh'[n % 3]}.\n" for n in range(7)]
     (folder / "metadata.csv").write_text("".join(rows), encoding="utf-8")
     return folder
 
@@ -319,21 +312,8 @@ def spec_to_wav_items(n: int) -> list[VocoderItem]:
 
 def text_to_spec(settings: Training, n_items: int) -> Job:
     """A tiny fastspeech2 with dropout and a post-net."""
-    conformer = ConformerSizes(n_layers=1, dim=8, feedforward_dim=12, kernel=5, dropout=0.3)
-    predictor = PredictorSizes(n_layers=2, dim=6, kernel=3)
-    config = FastSpeech2Config(
-        n_symbols=12,
-        n_mels=5,
-        encoder=conformer,
-        decoder=conformer,
-        duration=predictor,
-        pitch=predictor,
-        energy=predictor,
-        n_pitch_bins=7,
-        n_energy_bins=9,
-        attention_dim=4,
-        postnet_dim=6,
-    )
+    layers = replace(LAYERS, dropout=0.3)
+    config = text_to_spec_config(12, n_mels=5, encoder=layers, decoder=layers, postnet_dim=6)
     model = FastSpeech2(config).train()
     freeze(model, settings.frozen)
     *training, held = text_to_spec_items(n_items + 1)
@@ -343,18 +323,9 @@ def text_to_spec(settings: Training, n_items: int) -> Job:
 
 def spec_to_wav(settings: Training, n_items: int) -> Job:
     """A tiny hifigan with two discriminators."""
-    config = GeneratorConfig(
-        n_mels=5,
-        resblock="2",
-        upsample_rates=(8, 8),
-        upsample_kernels=(16, 16),
-        initial_channels=8,
-        resblock_kernels=(3,),
-        resblock_dilations=((1, 3),),
-        istft_n_fft_samples=16,
-    )
+    config = generator_config(n_mels=5, resblock="2", resblock_dilations=((1, 3),))
     generator = Generator(config).train()
-    discriminators = Discriminators(DiscriminatorConfig(width=0.02, periods=(2,), n_scales=1)).train()
+    discriminators = Discriminators(JUDGES).train()
     freeze(nn.ModuleDict({"generator": generator, "discriminators": discriminators}), settings.frozen)
     *training, held = spec_to_wav_items(n_items + 1)
     description = Description(family="hifigan", sizes=sizes_of(config), mel=tiny_mel())
