@@ -17,8 +17,7 @@ from retimbre.models.hifigan.config import GeneratorConfig
 from retimbre.models.hifigan.from_shapes import discriminator_config_from
 from retimbre.models.hifigan.model import Generator
 from retimbre.models.load import load_model, save_model
-from retimbre.models.realized_symbols import PUNCTUATION_BEFORE_0_3
-from retimbre.text.symbols import SymbolTable, everyvoice_symbols
+from retimbre.text.symbols import PUNCTUATION_BEFORE_0_3, SymbolTable, everyvoice_symbols
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "everyvoice"
 

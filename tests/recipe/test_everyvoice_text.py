@@ -7,8 +7,9 @@ import pytest
 from retimbre.errors import RecipeError
 from retimbre.recipe.everyvoice_files import read_project
 from retimbre.recipe.everyvoice_schema import TextToSpec
-from retimbre.recipe.everyvoice_text import label_of, symbol_table
+from retimbre.recipe.everyvoice_text import symbol_table
 from retimbre.recipe.read import read_recipe
+from retimbre.text.symbols import label_of
 
 MINIMAL = """\
 contact: {{contact_name: A Name, contact_email: a@b.org}}

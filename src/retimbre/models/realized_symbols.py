@@ -8,26 +8,17 @@ kinds. (When EveryVoice itself updates such a model it takes the tags for the fi
 with the rest, which moves no row of a letter, as no letter is as long as a tag.)
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from retimbre.errors import CheckpointError, TextError
 from retimbre.text.normalise import TextRules
-from retimbre.text.symbols import PUNCTUATION, SILENCE, everyvoice_symbols
+from retimbre.text.symbols import PUNCTUATION, PUNCTUATION_BEFORE_0_3, SILENCE, counts_for, everyvoice_symbols
 
 Version = tuple[int, ...]
 FIRST_WITH_REALIZED_SYMBOLS: Version = (1, 3)
 FIRST_WITH_THESE_FEATURES: Version = (1, 2)
 NEWEST: Version = (1, 3)
-ENDINGS = {"characters": "_characters", "phones": "_phones", "phonological_features": "_phones"}
-PUNCTUATION_BEFORE_0_3: Mapping[str, Sequence[str]] = {
-    "exclamations": PUNCTUATION["exclamations"],
-    "question_symbols": PUNCTUATION["question_symbols"],
-    "quotemarks": PUNCTUATION["quotemarks"],
-    "big_breaks": (".", ":", ";"),
-    "small_breaks": (",", "-", "—"),
-    "ellipsis": ("…",),
-}
 
 
 def version_of(model_info: Mapping[str, Any]) -> Version:
@@ -78,16 +69,11 @@ def _declared_for(known: Mapping[str, Any], declared: Mapping[str, Any], version
     if version >= FIRST_WITH_REALIZED_SYMBOLS:
         model = known["config"].get("model")
         level = model.get("target_text_representation_level") if isinstance(model, Mapping) else None
-        others = set(ENDINGS.values()) - {ENDINGS.get(str(level), "_characters")}
-        lists = {name: value for name, value in lists.items() if not _is_labelled(name, others)}
+        lists = {name: value for name, value in lists.items() if counts_for(name, str(level))}
     symbols = [symbol for name, listed in lists.items() if name != "silence" for symbol in listed]
     if strange := [symbol for symbol in symbols if not isinstance(symbol, str)]:
         raise CheckpointError("the symbols in the file make no sense", found=str(strange[0])[:40])
     return symbols
-
-
-def _is_labelled(name: str, endings: Iterable[str]) -> bool:
-    return any(name.endswith(ending) and name != ending for ending in endings)
 
 
 def _table(

@@ -229,7 +229,7 @@ class Conformer(Part):
 
 
 class DurationPredictor(Part):
-    """Predictor of durations."""
+    """How long each symbol lasts."""
 
     loss: Loss = kept("mse", "training.loss.duration_distance")
     n_layers: int = kept(5, f"{T2S}.duration.n_layers", gt=0)

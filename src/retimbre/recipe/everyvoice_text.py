@@ -8,17 +8,16 @@ from retimbre.recipe.everyvoice_files import Merged
 from retimbre.recipe.everyvoice_names import CLEANERS, refuse_engine
 from retimbre.recipe.everyvoice_schema import Punctuation, Text
 from retimbre.text.normalise import TextRules, normalise
-from retimbre.text.symbols import PUNCTUATION, SymbolTable, everyvoice_symbols
+from retimbre.text.symbols import (
+    PUNCTUATION,
+    PUNCTUATION_BEFORE_0_3,
+    SymbolTable,
+    counts_for,
+    everyvoice_symbols,
+    label_of,
+)
 
-BEFORE_0_3: Mapping[str, Sequence[str]] = {  # the kinds of 0.1 and 0.2 with their defaults
-    "exclamations": ("!", "¡"),
-    "question_symbols": ("?", "¿"),
-    "quotemarks": ('"', "'", "“", "”", "«", "»"),
-    "big_breaks": (".", ":", ";"),
-    "small_breaks": (",", "-", "—"),
-    "ellipsis": ("…",),
-}
-KINDS_BEFORE_0_3 = tuple(BEFORE_0_3)[3:]
+KINDS_BEFORE_0_3 = tuple(PUNCTUATION_BEFORE_0_3)[3:]
 
 
 def text_values(text: Text, level: str, merged: Merged, notes: list[str]) -> dict[str, Any]:
@@ -58,28 +57,17 @@ def symbol_table(text: Text, level: str, merged: Merged, *, has_both_levels: boo
     punctuation = _marks(text.symbols.punctuation, merged)
     lists = _lists(text, merged)
     _require_apart(punctuation, {**lists, "silence": text.symbols.silence}, merged)
-    suffix = "_phones" if level == "phones" else "_characters"
-    chosen = {
-        name: symbols
-        for name, symbols in lists.items()
-        if has_both_levels or label_of(name) is None or name.endswith(suffix)
-    }
+    chosen = {name: symbols for name, symbols in lists.items() if has_both_levels or counts_for(name, level)}
     marks = {mark for kind in punctuation.values() for mark in kind}
     cleaned = [one for name, symbols in chosen.items() for one in _cleaned(name, symbols, text, merged)]
     declared = [symbol for symbol in cleaned if symbol not in marks]  # two may only look alike when cleaned
     return everyvoice_symbols(characters=declared, punctuation=punctuation, silence=text.symbols.silence)
 
 
-def label_of(name: str) -> str | None:
-    """The data set that a list of symbols belongs to."""
-    label, underscore, kind = name.rpartition("_")
-    return label if label and underscore and kind in ("characters", "phones") else None
-
-
 def _marks(given: Punctuation, merged: Merged) -> dict[str, Sequence[str]]:
     named = {kind: marks for kind in Punctuation.model_fields if (marks := getattr(given, kind)) is not None}
     old = [kind for kind in KINDS_BEFORE_0_3 if kind in named]
-    new = [kind for kind in named if kind not in BEFORE_0_3]
+    new = [kind for kind in named if kind not in PUNCTUATION_BEFORE_0_3]
     if old and new:
         raise RecipeError(
             f"{merged.where(f'text.symbols.punctuation.{old[0]}')}: the punctuation is of two versions",
@@ -87,7 +75,7 @@ def _marks(given: Punctuation, merged: Merged) -> dict[str, Sequence[str]]:
             found=f"{old[0]} beside {new[0]}",
             do="keep the kinds of the version that the model was made with",
         )
-    return {**(BEFORE_0_3 if old else PUNCTUATION), **named}
+    return {**(PUNCTUATION_BEFORE_0_3 if old else PUNCTUATION), **named}
 
 
 def _lists(text: Text, merged: Merged) -> dict[str, list[str]]:

@@ -11,13 +11,13 @@ from retimbre.errors import RecipeError
 from retimbre.recipe.everyvoice_files import Merged, Place, kind_of, read_project
 from retimbre.recipe.everyvoice_names import CLEANERS, refuse_engine
 from retimbre.recipe.everyvoice_schema import Text
-from retimbre.recipe.everyvoice_text import label_of, symbol_table
+from retimbre.recipe.everyvoice_text import symbol_table
 from retimbre.recipe.files import read_values
 from retimbre.recipe.mistakes import sentence
 from retimbre.text.normalise import TextRules
 from retimbre.text.phones import languages_with_phones, phones_of
 from retimbre.text.reading import Level, Reading, SpecialRules
-from retimbre.text.symbols import SymbolTable
+from retimbre.text.symbols import SymbolTable, label_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,14 @@ PUNCTUATION: Mapping[str, Sequence[str]] = {  # EveryVoice's defaults since 0.3
     "commas": (",",),
     "ellipses": ("…",),
 }
+PUNCTUATION_BEFORE_0_3: Mapping[str, Sequence[str]] = {
+    "exclamations": PUNCTUATION["exclamations"],
+    "question_symbols": PUNCTUATION["question_symbols"],
+    "quotemarks": PUNCTUATION["quotemarks"],
+    "big_breaks": (".", ":", ";"),
+    "small_breaks": (",", "-", "—"),
+    "ellipsis": ("…",),
+}
 # Rows that no text reaches: EveryVoice writes them for punctuation in phonological features only.
 TAGS = (
     "<EXCL>",
@@ -99,6 +107,18 @@ class SymbolTable:
         reachable = sorted((s for s in self.symbols if s not in (PAD, "")), key=len, reverse=True)
         known = "|".join(re.escape(symbol) for symbol in reachable)
         return re.compile(f"(?P<known>{known})|." if known else ".", re.DOTALL)
+
+
+def label_of(name: str) -> str | None:
+    """The data set that one of EveryVoice's lists of symbols belongs to."""
+    label, underscore, kind = name.rpartition("_")
+    return label if label and underscore and kind in ("characters", "phones") else None
+
+
+def counts_for(name: str, level: str) -> bool:
+    """Is one of EveryVoice's lists for models of this level of text? One of no data set always is."""
+    suffix = "_phones" if level in ("phones", "phonological_features") else "_characters"
+    return label_of(name) is None or name.endswith(suffix)
 
 
 def everyvoice_symbols(
