@@ -1,7 +1,7 @@
 """What the experiments share: minutes of LJ Speech, the starter voice, and how a vocoder is judged on it."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from retimbre.data.utterance import Utterance
 from retimbre.evaluate.measures import available_measures, measured
 from retimbre.evaluate.table import Scores, scores
 from retimbre.models.load import Loaded, load_model
+from retimbre.pipelines.delay import advanced
 from retimbre.pipelines.everyvoice import vocode
 from retimbre.pipelines.teacher_forcing import teacher_forced_specs
 from retimbre.recipe.read import read_recipe
@@ -67,30 +68,42 @@ def part_of_the_list(folder: Path, minutes: float | None) -> Path:
 
 def vocoders_of(run: Path, name: str) -> dict[str, Loaded]:
     """Every checkpoint of a vocoder's run, as {"name 150": vocoder}."""
-    found = {}
-    for checkpoint in complete_checkpoints(run):
-        loaded = load_model(run / "model.safetensors")
-        tensors = load_file(checkpoint / "model.safetensors")
-        own = {
-            key.removeprefix("generator."): tensor
-            for key, tensor in tensors.items()
-            if key.startswith("generator.")
-        }
-        load_weights(loaded.model, own)
-        found[f"{name} {int(checkpoint.name.removeprefix('step-'))}"] = replace(loaded, path=checkpoint)
-    return found
+    steps = {int(path.name.removeprefix("step-")): path for path in complete_checkpoints(run)}
+    return {f"{name} {step}": _with_weights(run, path, "generator") for step, path in steps.items()}
 
 
-def judged(material: Material, vocoders: dict[str, Loaded], text_to_spec: Loaded | None) -> Scores:
-    """All held-out utterances through all vocoders: of produced specs, or of real ones without a model."""
+def newest(run: Path, part: str) -> Loaded:
+    """The model of a run with the weights of its last step."""
+    return _with_weights(run, complete_checkpoints(run)[-1], part)
+
+
+def _with_weights(run: Path, checkpoint: Path, part: str) -> Loaded:
+    loaded = load_model(run / "model.safetensors")
+    tensors = load_file(checkpoint / "model.safetensors")
+    start = f"{part}."
+    own = {key.removeprefix(start): tensor for key, tensor in tensors.items() if key.startswith(start)}
+    load_weights(loaded.model, own)
+    return replace(loaded, path=checkpoint)
+
+
+def judged(
+    material: Material,
+    vocoders: Mapping[str, Loaded],
+    text_to_spec: Loaded | None,
+    *,
+    delays: Mapping[str, int] | None = None,
+) -> Scores:
+    """All held-out utterances through all vocoders: of produced specs, or of real ones without a model.
+
+    `delays` in samples are taken out before.
+    """
     specs = _specs(material.held_out, material, text_to_spec)
-    recordings = {u: material.store.load_audio(u, material.mel) for u in material.held_out}
-    found = {
-        u.basename: {
-            name: measured(recordings[u], vocode(specs[u], v), material.mel) for name, v in vocoders.items()
-        }
-        for u in material.held_out
-    }
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for u in material.held_out:
+        recording = material.store.load_audio(u, material.mel)
+        for name, vocoder in vocoders.items():
+            audio = advanced(vocode(specs[u], vocoder), (delays or {}).get(name, 0))
+            found.setdefault(u.basename, {})[name] = measured(recording, audio, material.mel)
     return scores(available_measures(), list(vocoders), found)
 
 
