@@ -228,6 +228,9 @@ class Optimiser(Section):
     schedule: Literal["constant", "noam", "exponential", "cosine"] = Field(
         "constant", description="How the learning rate goes on after the warm-up."
     )
+    schedule_steps: int | None = Field(
+        None, gt=0, description="Length of a cosine's fall; none: the steps of the run."
+    )
     warmup_steps: int = Field(0, ge=0, description="Steps of linear warm-up.")
     decay: float = Field(0.999, gt=0, le=1, description="Factor per 1,000 steps for 'exponential'.")
     clip_norm: float = Field(1.0, gt=0, description="Largest L2 norm of one optimiser's gradients together.")
