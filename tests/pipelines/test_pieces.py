@@ -4,9 +4,9 @@ import pytest
 
 from retimbre.data.stats import Stat
 from retimbre.errors import TextError
-from retimbre.pipelines.pieces import Splitting, Word, piece_of, pieces_of, spoken_words
+from retimbre.pipelines.pieces import Word, piece_of, pieces_of, spoken_words
 from retimbre.text.reading import Read
-from retimbre.text.split import Boundaries
+from retimbre.text.split import Boundaries, Splitting
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from retimbre.models.fastspeech2.variance import Controls
 from retimbre.models.load import save_model
 from retimbre.pipelines.everyvoice import speak_ids, speak_spec
 from retimbre.pipelines.lines import name_of
-from retimbre.pipelines.pieces import Splitting, pieces_of
+from retimbre.pipelines.pieces import pieces_of
 from retimbre.pipelines.request import OUTPUT_TYPES, Request
 from retimbre.pipelines.synthesis import best_device, synthesize_texts
 
@@ -150,7 +150,7 @@ def test_a_long_text_is_spoken_in_pieces_and_its_spec_is_as_long_as_they_are_tog
 
 
 def test_splitting_may_be_switched_off(speak, text_to_spec):
-    (whole,) = speak(texts=(LONG,), splitting=Splitting(is_on=False)).values()
+    (whole,) = speak(texts=(LONG,), splits=False).values()
 
     torch.testing.assert_close(whole, speak_spec(LONG.strip(), text_to_spec()).spec)
 

@@ -82,7 +82,8 @@ def from_text(
     split_text: Annotated[
         bool | None,
         typer.Option(
-            "--split-text/--no-split-text", help="Speak long texts in pieces.  [default: split-text]"
+            "--split-text/--no-split-text",
+            help="Speak long texts in pieces.  [default: as the model was trained]",
         ),
     ] = None,
     config: Annotated[
@@ -106,7 +107,7 @@ def from_text(
     """Speak texts, or write the specs that CHECKPOINT really produces for recordings (teacher forcing)."""
     from retimbre.cli.console import Console
     from retimbre.models.fastspeech2.variance import Controls
-    from retimbre.pipelines.request import Request, splitting_from
+    from retimbre.pipelines.request import Request
     from retimbre.pipelines.synthesis import synthesize_texts
 
     listener = Console()
@@ -118,7 +119,8 @@ def from_text(
         texts=tuple(texts or ()),
         filelist=filelist,
         text_representation=text_representation,
-        splitting=splitting_from(config or (), is_on=split_text),
+        split_overrides=tuple(config or ()),
+        splits=split_text,
         output_types=tuple(output_type or ("wav",)),
         output_dir=output_dir,
         is_simply_named=simple_filenames,

@@ -94,7 +94,7 @@ def _free(request: Request, loaded: Loaded, listener: Listener) -> Iterator[Resu
             loaded,
             language=_named_language(line, request, loaded),
             form=line.form,
-            splitting=request.splitting,
+            splitting=request.splitting(loaded.description.splitting),
         )
         for line in lines
     ]
@@ -121,7 +121,12 @@ def _forced(request: Request, loaded: Loaded, listener: Listener) -> Iterator[Re
     utterances = _recorded(request, loaded)
     require_names_differ(utterances, request)
     produced = teacher_forced_specs(
-        utterances, store, loaded, batch_size=request.batch_size, listener=listener
+        utterances,
+        store,
+        loaded,
+        style=style_of(request.style_reference, loaded) if request.style_reference else None,
+        batch_size=request.batch_size,
+        listener=listener,
     )
     for utterance, spec in produced:
         times = _times_of_recording(utterance, store, loaded) if request.needs_times else None

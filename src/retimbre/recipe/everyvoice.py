@@ -28,7 +28,7 @@ from retimbre.recipe.everyvoice_schema import (
     TextToSpec,
     TextToSpecModel,
 )
-from retimbre.recipe.everyvoice_text import text_values
+from retimbre.recipe.everyvoice_text import FEATURES_LEVEL, text_values
 from retimbre.recipe.everyvoice_training import (
     Pace,
     base_of,
@@ -185,6 +185,8 @@ def _text_to_spec_sizes(model: TextToSpecModel) -> dict[str, Any]:
         "learns_alignment": model.learn_alignment,
         "has_speakers": model.multispeaker,
         "has_languages": model.multilingual,
+        "has_style_tokens": model.use_global_style_token_module,
+        "reads_features": model.target_text_representation_level == FEATURES_LEVEL,
     }
 
 

@@ -69,6 +69,8 @@ def _text_to_spec(config: FastSpeech2Config) -> dict[str, Any]:
         "learns_alignment": config.learns_alignment,
         "has_speakers": config.n_speakers is not None,
         "has_languages": config.n_languages is not None,
+        "has_style_tokens": config.style is not None,
+        "reads_features": config.n_features is not None,
         "decoder": _conformer(config.decoder),
         "duration": _predictor(config.duration),
         "pitch": _predictor(config.pitch) | {"n_bins": config.n_pitch_bins, "level": str(config.pitch_level)},

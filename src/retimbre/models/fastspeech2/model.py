@@ -143,13 +143,20 @@ class FastSpeech2(nn.Module):
         return Output(spec=spec, refined=refined, prosody=prosody, truth=truth, alignment=alignment)
 
     @torch.no_grad()
-    def teacher_force(self, batch: Batch, *, has_true_prosody: bool = False) -> Spoken:
-        """A spec as long as the recordings: true timing; pitch and energy predicted, or true as well."""
+    def teacher_force(
+        self, batch: Batch, *, has_true_prosody: bool = False, reference: Reference | None = None
+    ) -> Spoken:
+        """A spec as long as the recordings: true timing; pitch and energy predicted, or true as well.
+
+        Args:
+            reference: Whose style is followed, if not that of the recordings; only with style tokens.
+        """
+        self._require_style_tokens(reference)
         embedded = self.text_input_layer(batch.symbols)
         timing, _ = self._true_timing(batch, embedded)
         truth = _truth(self.config, batch, timing) if has_true_prosody else None
         frames, prosody = self._adapt(
-            batch.text, embedded, Controls(), batch.reference, timing=timing, truth=truth
+            batch.text, embedded, Controls(), reference or batch.reference, timing=timing, truth=truth
         )
         return self._spoken(frames, prosody)
 
@@ -161,11 +168,14 @@ class FastSpeech2(nn.Module):
         reference: Reference | None = None,
     ) -> Spoken:
         """A spec from text alone, or also in the style of a reference."""
+        self._require_style_tokens(reference)
+        return self._spoken(*self._adapt(text, self.text_input_layer(text.symbols), controls, reference))
+
+    def _require_style_tokens(self, reference: Reference | None) -> None:
         if reference is not None and self.gst is None:
             raise DataError(
                 "this network has no style tokens", found="a reference recording", do="speak without one"
             )
-        return self._spoken(*self._adapt(text, self.text_input_layer(text.symbols), controls, reference))
 
     def align(self, batch: Batch) -> Timing:
         """Which frames of the recordings belong to which symbol."""
