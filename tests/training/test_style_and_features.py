@@ -24,7 +24,7 @@ EVERYVOICE = Path(__file__).parents[1] / "fixtures" / "everyvoice"
 SHAPES = json.loads((EVERYVOICE / "shapes.json").read_text(encoding="utf-8"))
 FEW_STEPS = (
     *("training.max_steps=4", "training.val_check_interval=2"),
-    *("training.ckpt_epochs=null", "training.ckpt_steps=2"),
+    *("training.ckpt_epochs=null", "training.ckpt_steps=2", "training.log_every_steps=1"),
 )
 TWO_STEPS = (*FEW_STEPS, "training.max_steps=2")
 BOTH = (
@@ -81,12 +81,12 @@ def test_letters_have_no_features(recipe_file):
 
 
 def test_such_a_network_learns_speaks_and_follows_a_style(recipe, tmp_path):
-    steps = ("training.max_steps=12", "training.optimizer.warmup_steps=2")
-    finished = train_stage(recipe(*BOTH, *FEW_STEPS, *steps, "training.log_every_steps=1"), device="cpu")
+    faster = ("training.optimizer.warmup_steps=2", "training.optimizer.learning_rate=0.02")
+    finished = train_stage(recipe(*BOTH, *FEW_STEPS, "training.max_steps=16", *faster), device="cpu")
     losses = [line["model/spec"] for line in read_journal(finished.run, kind="training")]
     loaded = load_model(finished.model)
 
-    assert losses[-1] < 0.9 * losses[0]
+    assert losses[-1] < 0.8 * losses[0]
     assert loaded.model.config.style is not None
     assert loaded.model.config.n_features == 43
     again = load_file(finished.model)
@@ -103,8 +103,9 @@ def test_such_a_network_learns_speaks_and_follows_a_style(recipe, tmp_path):
         )
         (path,) = synthesize_texts(finished.model, request)
         spoken.append(torch.load(path, weights_only=True))
-    shapes = {tuple(spec.shape) for spec in spoken}
-    assert len(shapes) > 1 or not spoken[0].allclose(spoken[1], atol=1e-6)
+    for one, other in ((0, 1), (1, 2)):
+        n_frames = min(spoken[one].shape[1], spoken[other].shape[1])
+        assert not spoken[one][:, :n_frames].allclose(spoken[other][:, :n_frames], atol=1e-6)
 
 
 def test_a_resumed_run_of_such_a_network_ends_in_the_same_bits(recipe, compare):
