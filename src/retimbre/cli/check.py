@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from retimbre.cli import places
 from retimbre.cli.arguments import CONFIG, OVERRIDES, noted_recipe, require_one_device
 
 
@@ -12,9 +13,7 @@ def data(
     config: CONFIG,
     model: Annotated[
         Path | None,
-        typer.Argument(
-            exists=True, dir_okay=False, help="A text-to-spec checkpoint: are its symbols enough?"
-        ),
+        typer.Argument(parser=places.file, help="A text-to-spec checkpoint: are its symbols enough?"),
     ] = None,
     overrides: OVERRIDES = None,
     output_dir: Annotated[
@@ -22,9 +21,7 @@ def data(
     ] = Path("checked_data"),
     filelist: Annotated[
         Path | None,
-        typer.Option(
-            "--filelist", "-f", exists=True, dir_okay=False, help="A list instead of those of CONFIG."
-        ),
+        typer.Option("--filelist", "-f", parser=places.file, help="A list instead of those of CONFIG."),
     ] = None,
     num_workers: Annotated[
         int | None, typer.Option("--num-workers", "-n", min=0, help="Processes.", show_default="all cores")
@@ -89,7 +86,7 @@ def text_config(
         ),
     ] = None,
     model: Annotated[
-        Path | None, typer.Option("--model", "-m", exists=True, dir_okay=False, help="A checkpoint instead.")
+        Path | None, typer.Option("--model", "-m", parser=places.file, help="A checkpoint instead.")
     ] = None,
     text_file: Annotated[
         Path | None,

@@ -16,7 +16,14 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from retimbre.recipe.everyvoice_check import require_text_to_spec, require_vocoder
-from retimbre.recipe.everyvoice_data import Lists, data_values, lists_of, place_values, steps_per_epoch
+from retimbre.recipe.everyvoice_data import (
+    Lists,
+    data_values,
+    lists_of,
+    note_of_place,
+    place_values,
+    steps_per_epoch,
+)
 from retimbre.recipe.everyvoice_files import SCHEMAS, Merged, kind_of, placed, read_project
 from retimbre.recipe.everyvoice_names import activation
 from retimbre.recipe.everyvoice_schema import (
@@ -89,6 +96,7 @@ def adopted(path: Path, overrides: Iterable[str] = ()) -> Adopted:
         apply_override(values, one, place=lambda key, value: placed(key, value, folder))
         for one in merged.own_overrides
     ]
+    notes.insert(0, note_of_place(values))
     return Adopted(values=values, overridden=tuple(own), notes=tuple(dict.fromkeys(notes)))
 
 
@@ -141,12 +149,12 @@ def _common(
     config: TextToSpec | SpecToWav, lists: Lists | None, merged: Merged, notes: list[str]
 ) -> dict[str, Any]:
     """What both stages have in common, but for training."""
-    places = place_values(config.training, merged, notes)
+    places = place_values(config.training, merged)
     contact = config.contact
     return {
         "stage": merged.stage,
         **places,
-        "base": base_of(config.training, merged),
+        "base": base_of(config.training, merged, notes),
         "contact": f"{contact.contact_name} <{contact.contact_email}>",
         "data": data_values(config.preprocessing, lists, Path(places["runs"]), merged, notes),
         "spectrogram": _spectrogram(config.preprocessing.audio),

@@ -1,7 +1,7 @@
 """EveryVoice's data section and loggers -> which recordings, which split, and where results go."""
 
 import csv
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,8 @@ from typing import Any
 from retimbre.errors import RecipeError
 from retimbre.recipe.everyvoice_files import Merged
 from retimbre.recipe.everyvoice_names import filelist_format, sub_folder
-from retimbre.recipe.everyvoice_schema import Dataset, Preprocessing, Training
+from retimbre.recipe.everyvoice_places import run_name, runs_beside
+from retimbre.recipe.everyvoice_schema import Dataset, Preprocessing, SpecToWavTraining, Training
 
 FEATURES = ("audio", "spec", "pitch", "energy", "synthesized_spec", "duration")
 SHORTEST_S = 0.001  # where a file says 0: no limit
@@ -96,19 +97,27 @@ def data_values(
     return values | _shares(data.train_split, merged)
 
 
-def place_values(training: Training, merged: Merged, notes: list[str]) -> dict[str, str]:
-    """The keys `name` and `runs`: our own folder beside EveryVoice's logs, so that nothing of its changes."""
+def place_values(training: Training, merged: Merged) -> dict[str, str]:
+    """The keys `name` and `runs`: our own folder beside EveryVoice's logs, so that nothing of its changes.
+
+    Where EveryVoice would go on in the folder of the vocoder that it matches, a run of its own is made.
+    """
     logger = training.logger
     sub_folder(logger.sub_dir_callable, merged.where("training.logger.sub_dir_callable"))
-    name = re.sub(r"[^\w.-]+", "-", f"{logger.name}-{logger.version}").lstrip(".") or "run"
-    runs = (folder_of(merged) / logger.save_dir).resolve().parent / "runs"
+    is_matched = isinstance(training, SpecToWavTraining) and training.finetune
+    runs = runs_beside((folder_of(merged) / logger.save_dir).resolve())
+    return {"name": run_name(logger.name, logger.version, is_matched=is_matched), "runs": str(runs)}
+
+
+def note_of_place(values: Mapping[str, Any]) -> str:
+    """Where the results of a recipe go."""
+    run = Path(values["runs"]) / values["name"]
     there = (
         ", where a run is already: go on with it by --resume, or give -c training.logger.version=…"
-        if (runs / name).exists()
+        if run.exists()
         else ""
     )
-    notes.append(f"results go to {runs / name}{there}; nothing that EveryVoice wrote is changed")
-    return {"name": name, "runs": str(runs)}
+    return f"results go to {run}{there}; nothing that EveryVoice wrote is changed"
 
 
 def _set_values(one: Dataset, index: int, merged: Merged, notes: list[str]) -> dict[str, Any]:

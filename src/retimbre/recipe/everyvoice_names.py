@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from typing import TypeVar
 
 from retimbre.errors import RecipeError
 
+Found = TypeVar("Found")
 UTILS = "everyvoice.utils."
 CLEANERS: Mapping[str, str] = {
     UTILS + "collapse_whitespace": "collapse_whitespace",
@@ -12,15 +14,13 @@ CLEANERS: Mapping[str, str] = {
     UTILS + "lower": "lower",
     UTILS + "nfc_normalize": "nfc_normalize",
 }
-FILELIST_LOADERS: Mapping[str, str] = {
+FILELIST_LOADERS: Mapping[str, str | None] = {  # to the form of the list; None: it is found out
     UTILS + "generic_psv_filelist_reader": "psv",
     UTILS + "generic_xsv_filelist_reader": "psv",
     UTILS + "generic_dict_loader": "psv",
     UTILS + "generic_csv_filelist_reader": "csv",
     UTILS + "read_festival": "festival",
-}
-LISTS_TO_REWRITE: Mapping[str, str] = {
-    UTILS + "sniff_and_return_filelist_data": "of a form that is found out",
+    UTILS + "sniff_and_return_filelist_data": None,
 }
 ACTIVATIONS: Mapping[str, str] = {UTILS + "original_hifigan_leaky_relu": "leaky ReLU of slope 0.1"}
 NEVER_RUN = "code that a file names is never run"
@@ -38,15 +38,8 @@ def cleaner(name: str, where: str) -> str:
     )
 
 
-def filelist_format(name: str, where: str) -> str:
-    """The form of a list that a loader reads."""
-    if name in LISTS_TO_REWRITE:
-        raise RecipeError(
-            f"{where}: lists {LISTS_TO_REWRITE[name]} are not read here ({name})",
-            expected="a list with '|' between its columns",
-            do="write it so, with a first line such as basename|language|speaker|characters, and put "
-            f"'filelist_loader: {UTILS}generic_psv_filelist_reader'",
-        )
+def filelist_format(name: str, where: str) -> str | None:
+    """The form of a list that a loader reads; None where it finds that out."""
     return _looked_up(
         name,
         FILELIST_LOADERS,
@@ -87,7 +80,7 @@ def refuse_engine(name: str, language: str, where: str) -> RecipeError:
     )
 
 
-def _looked_up(name: str, table: Mapping[str, str], *, where: str, what: str, do: str) -> str:
+def _looked_up(name: str, table: Mapping[str, Found], *, where: str, what: str, do: str) -> Found:
     if name in table:
         return table[name]
     near = get_close_matches(name, table, n=1, cutoff=0.8)

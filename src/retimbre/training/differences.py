@@ -66,6 +66,7 @@ def _text_to_spec(config: FastSpeech2Config) -> dict[str, Any]:
         **_conformer(config.encoder),
         "level": str(config.pitch_level),
         "has_postnet": config.postnet_dim is not None,
+        "postnet_dim": config.postnet_dim,
         "learns_alignment": config.learns_alignment,
         "has_speakers": config.n_speakers is not None,
         "has_languages": config.n_languages is not None,

@@ -26,15 +26,20 @@ def lineage(
         "base": _base(recipe.base, before) if recipe.base else None,
         **({"added": list(added)} if added else {}),
         "data": {
-            "list": recipe.data.filelist.name,
-            "sha256": _digest(recipe.data.filelist),
-            **({"other_lists": others} if (others := _other_lists(recipe.data)) else {}),
+            **lists_of(recipe.data),
             "utterances": len(material.training),
             "minutes": round(material.duration_s / 60, 2),
         },
         "spec_source": recipe.training.spec_source if recipe.stage == "spec-to-wav" else "real",
         "seed": recipe.training.seed,
     }
+
+
+def lists_of(data: Data) -> dict[str, Any]:
+    """Every list that is read, by name and hash."""
+    others = _other_lists(data)
+    first = {"list": data.filelist.name, "sha256": _digest(data.filelist)}
+    return first | ({"other_lists": others} if others else {})
 
 
 def _other_lists(data: Data) -> list[dict[str, Any]]:

@@ -28,7 +28,6 @@ from retimbre.text.symbols import PAD, PUNCTUATION, SymbolTable, everyvoice_symb
 from retimbre.training.material import Material
 
 OWN = "own"  # text.g2p: the rules of each language that has some
-POSTNET_DIM = 512
 UNTOLD = ("default",)  # the one speaker or language of a network that tells none apart
 
 
@@ -102,7 +101,7 @@ def text_to_spec_config(sizes: TextToSpecModel, material: Material, *, n_symbols
         pitch_range=(pitch.norm_min, pitch.norm_max),
         energy_range=(energy.norm_min, energy.norm_max),
         learns_alignment=sizes.learns_alignment,
-        postnet_dim=POSTNET_DIM if sizes.has_postnet else None,
+        postnet_dim=sizes.postnet_dim if sizes.has_postnet else None,
         style=StyleSizes() if sizes.has_style_tokens else None,
         silence=material.mel.silence,
     )
