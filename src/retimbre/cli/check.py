@@ -13,11 +13,15 @@ def data(
     config: CONFIG,
     model: Annotated[
         Path | None,
-        typer.Argument(parser=places.file, help="A text-to-spec checkpoint: are its symbols enough?"),
+        typer.Argument(
+            parser=places.file,
+            help="A text-to-spec checkpoint: what it lacks, and where it is worst.",
+        ),
     ] = None,
     overrides: OVERRIDES = None,
     output_dir: Annotated[
-        Path, typer.Option("--output-dir", "-o", file_okay=False, help="Where checked-data.json goes.")
+        Path,
+        typer.Option("--output-dir", "-o", file_okay=False, help="Where the results go."),
     ] = Path("checked_data"),
     filelist: Annotated[
         Path | None,
@@ -40,7 +44,13 @@ def data(
     ] = False,
     preprocessed: Annotated[
         Path | None,
-        typer.Option("--preprocessed-directory", "-p", help="Accepted; the recordings themselves are heard."),
+        typer.Option(
+            "--preprocessed-directory",
+            "-p",
+            parser=places.folder,
+            help="Its prepared audio is what MODEL is judged on.",
+            show_default="the recordings",
+        ),
     ] = None,
     style_reference: Annotated[
         Path | None, typer.Option("--style-reference", "-S", help="Accepted; no style is needed.")
@@ -66,11 +76,12 @@ def data(
         noted_recipe(config, overrides, console),
         model=model,
         filelist=filelist,
+        preprocessed=preprocessed,
         folder=output_dir,
         n_workers=num_workers or None,
         listener=console,
     )
-    console.say("Written", str(found.path))
+    console.say("Written", " and ".join(str(path) for path in (found.path, found.scores) if path))
     typer.echo(found.to_text())
 
 

@@ -131,13 +131,18 @@ class FastSpeech2(nn.Module):
         self.mel_linear = nn.Linear(dim, config.n_mels)
         self.postnet = PostNet(config.n_mels, config.postnet_dim) if config.postnet_dim else None
 
-    def forward(self, batch: Batch) -> Output:
-        """The training path: true timing, true pitch and energy."""
+    def forward(self, batch: Batch, *, has_true_prosody: bool = True) -> Output:
+        """The training path: true timing, true pitch and energy; or, where they are not known, its own."""
         embedded = self.text_input_layer(batch.symbols)
         timing, alignment = self._true_timing(batch, embedded)
         truth = _truth(self.config, batch, timing)
         frames, prosody = self._adapt(
-            batch.text, embedded, Controls(), batch.reference, timing=timing, truth=truth
+            batch.text,
+            embedded,
+            Controls(),
+            batch.reference,
+            timing=timing,
+            truth=truth if has_true_prosody else None,
         )
         spec, refined = self._decode(frames, timing.is_frame)
         return Output(spec=spec, refined=refined, prosody=prosody, truth=truth, alignment=alignment)
