@@ -29,10 +29,24 @@ N_SYMBOLS, N_FRAMES, BATCH = 60, 300, 8
 SEGMENT_FRAMES = 32
 
 
-def text_to_spec_step() -> Callable[[], None]:
-    """Forward, losses and backward of the starter's text-to-spec sizes on random utterances."""
-    layers = ConformerSizes(n_layers=3, dim=128, feedforward_dim=512)
-    predictor = PredictorSizes(dim=128)
+STARTER_LAYERS = ConformerSizes(n_layers=3, dim=128, feedforward_dim=512)
+STARTER_GENERATOR = GeneratorConfig(
+    resblock="2",
+    upsample_rates=(8, 8),
+    upsample_kernels=(16, 16),
+    initial_channels=256,
+    resblock_kernels=(3, 7),
+    resblock_dilations=((1, 3), (1, 3)),
+    istft_n_fft_samples=16,
+)
+STARTER_DISCRIMINATORS = DiscriminatorConfig(width=0.125, periods=(2, 3, 5), n_scales=1)
+
+
+def text_to_spec_step(
+    layers: ConformerSizes = STARTER_LAYERS, *, postnet_dim: int | None = None
+) -> Callable[[], None]:
+    """Forward, losses and backward of a fastspeech2 on random utterances."""
+    predictor = PredictorSizes(dim=layers.dim)
     config = FastSpeech2Config(
         n_symbols=64,
         encoder=layers,
@@ -40,7 +54,7 @@ def text_to_spec_step() -> Callable[[], None]:
         duration=predictor,
         pitch=predictor,
         energy=predictor,
-        postnet_dim=None,
+        postnet_dim=postnet_dim,
     )
     model = FastSpeech2(config).train()
     items = [
@@ -61,20 +75,13 @@ def text_to_spec_step() -> Callable[[], None]:
     return step
 
 
-def spec_to_wav_step() -> Callable[[], None]:
-    """Both turns of the starter's vocoder on random segments."""
+def spec_to_wav_step(
+    sizes: GeneratorConfig = STARTER_GENERATOR, judges: DiscriminatorConfig = STARTER_DISCRIMINATORS
+) -> Callable[[], None]:
+    """Both turns of a vocoder on random segments."""
     mel = mel_librosa()
-    sizes = GeneratorConfig(
-        resblock="2",
-        upsample_rates=(8, 8),
-        upsample_kernels=(16, 16),
-        initial_channels=256,
-        resblock_kernels=(3, 7),
-        resblock_dilations=((1, 3), (1, 3)),
-        istft_n_fft_samples=16,
-    )
     generator = Generator(sizes).train()
-    discriminators = Discriminators(DiscriminatorConfig(width=0.125, periods=(2, 3, 5), n_scales=1)).train()
+    discriminators = Discriminators(judges).train()
     spec = torch.randn(BATCH, 80, SEGMENT_FRAMES)
     wave = 0.1 * torch.randn(BATCH, 1, SEGMENT_FRAMES * mel.hop_samples)
 

@@ -2,6 +2,7 @@
 
     python benchmarks/measure_intelligibility.py                       # the bundled voice
     python benchmarks/measure_intelligibility.py TEXT_TO_SPEC VOCODER  # another pair
+    ... --like ../shared/data/ljspeech-mini                            # and is it this speaker?
 
 Thirty sentences that no training has seen (the first three lists of the Harvard sentences, IEEE 1969), and
 real recordings beside them where ../shared/data is at hand: what it gets wrong there is its own fault.
@@ -9,9 +10,15 @@ real recordings beside them where ../shared/data is at hand: what it gets wrong 
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean
+
+from jaxtyping import Float
+from torch import Tensor
 
 from retimbre.audio.files import load_audio
+from retimbre.audio.waveform import Audio
 from retimbre.errors import RetimbreError
 from retimbre.evaluate.intelligibility import (
     RECOGNISER,
@@ -21,6 +28,8 @@ from retimbre.evaluate.intelligibility import (
     word_error_rate,
     word_errors,
 )
+from retimbre.evaluate.interval import paired_interval
+from retimbre.evaluate.speaker import SCORER, SpeakerEncoder, embedding, load_speaker_encoder, voice_of
 from retimbre.models.load import load_model
 from retimbre.pipelines.everyvoice import EveryVoiceChain
 from retimbre.starter.find import starter_spec_to_wav, starter_text_to_spec
@@ -68,30 +77,70 @@ def main() -> None:
     )
     parser.add_argument("text_to_spec", nargs="?", type=Path)
     parser.add_argument("spec_to_wav", nargs="?", type=Path)
+    parser.add_argument("--like", type=Path, help="a folder with recordings of one speaker")
     parser.add_argument("-v", "--verbose", action="store_true")
     given = parser.parse_args()
     recognise = load_recogniser()
     print(f"Word error rate by {RECOGNISER}, 95 % intervals over sentences")
-    chain = EveryVoiceChain(
-        text_to_spec=load_model(given.text_to_spec or starter_text_to_spec()),
-        spec_to_wav=load_model(given.spec_to_wav or starter_spec_to_wav()),
-    )
-    found = []
-    for sentence in SENTENCES:
-        heard = recognise(chain.speak(sentence))
-        found.append(word_errors(sentence, heard))
-        if given.verbose:
-            print(f"  {found[-1].n_errors} of {found[-1].n_words}: {sentence} => {heard}")
-    tell("synthesised", word_error_rate(found))
+    spoken = read_aloud(chain_of(given.text_to_spec, given.spec_to_wav))
+    tell("synthesised", understood(spoken, recognise, is_verbose=given.verbose))
     for speaker in ("kathleen", "ljspeech-mini"):
         if (REAL / speaker).is_dir():
             tell(f"real: {speaker}", of_recordings(REAL / speaker, recognise))
+    if given.like:
+        tell_similarity(spoken, read_aloud(chain_of(None, None)), given.like)
+
+
+def chain_of(text_to_spec: Path | None, spec_to_wav: Path | None) -> EveryVoiceChain:
+    """A pair of models; the bundled ones where none is given."""
+    return EveryVoiceChain(
+        text_to_spec=load_model(text_to_spec or starter_text_to_spec()),
+        spec_to_wav=load_model(spec_to_wav or starter_spec_to_wav()),
+    )
+
+
+def read_aloud(chain: EveryVoiceChain) -> list[Audio]:
+    """Every sentence."""
+    return [chain.speak(sentence) for sentence in SENTENCES]
+
+
+def understood(spoken: Sequence[Audio], recognise: Recogniser, *, is_verbose: bool = False) -> WordErrorRate:
+    """The word error rate of all sentences."""
+    found = []
+    for sentence, audio in zip(SENTENCES, spoken, strict=True):
+        heard = recognise(audio)
+        found.append(word_errors(sentence, heard))
+        if is_verbose:
+            print(f"  {found[-1].n_errors} of {found[-1].n_words}: {sentence} => {heard}")
+    return word_error_rate(found)
+
+
+def tell_similarity(spoken: Sequence[Audio], by_starter: Sequence[Audio], folder: Path) -> None:
+    """Two lines: how much both sound like the speaker, and the paired difference."""
+    encoder = load_speaker_encoder()
+    voice = voice_of(encoder, [load_audio(path) for path in sound_files(folder)])
+    ours, theirs = similarities(spoken, encoder, voice), similarities(by_starter, encoder, voice)
+    found = paired_interval(ours, theirs)
+    print(f"similar to {folder.name}: {mean(ours):.3f}, the starter voice {mean(theirs):.3f}")
+    print(f"difference: {found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f}), {SCORER}")
+
+
+def similarities(
+    spoken: Sequence[Audio], encoder: SpeakerEncoder, voice: Float[Tensor, "dim"]
+) -> list[float]:
+    """One cosine per sentence."""
+    return [float(embedding(encoder, audio) @ voice) for audio in spoken]
+
+
+def sound_files(folder: Path) -> list[Path]:
+    """All recordings below a folder."""
+    return sorted(path for path in folder.rglob("*") if path.suffix in (".wav", ".flac"))
 
 
 def of_recordings(folder: Path, recognise: Recogniser) -> WordErrorRate:
     """Some recordings from all over a list."""
     lines = (folder / "metadata.csv").read_text(encoding="utf-8").splitlines()
-    paths = {path.stem: path for path in folder.rglob("*") if path.suffix in (".wav", ".flac")}
+    paths = {path.stem: path for path in sound_files(folder)}
     picked = [line.split("|") for line in lines[:: max(1, len(lines) // N_REAL)][:N_REAL]]
     return word_error_rate(
         [word_errors(text, recognise(load_audio(paths[name]))) for name, _, text in picked]

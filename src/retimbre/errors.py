@@ -90,8 +90,6 @@ class NoRoom(RunError):
 class MissingExtra(RetimbreError):
     """An optional package is not installed."""
 
-    def __init__(self, feature: str, *, extra: str) -> None:
-        super().__init__(
-            f"{feature} needs a package that is not installed",
-            do=f"install it: pip install 'retimbre[{extra}]'",
-        )
+    def __init__(self, feature: str, *, extra: str = "", command: str = "") -> None:
+        command = command or f"pip install 'retimbre[{extra}]'"
+        super().__init__(f"{feature} needs a package that is not installed", do=f"install it: {command}")

@@ -118,11 +118,12 @@ def test_a_text_that_is_not_the_recordings_own_shows_in_the_speaking_rate(projec
     assert odd["u9"].startswith("spoken far slower")
 
 
-def test_checking_writes_one_file_and_touches_nothing_else(project, retimbre, tmp_path):
+def test_checking_writes_two_files_and_touches_nothing_else(project, retimbre, tmp_path):
     before = project.files()
     assert retimbre("check-data", project.tuning, project.text_to_spec, "-o", tmp_path / "out").code == 0
     assert project.files() == before
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["checked-data.json"]
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {"checked-data.json", "scores-7.psv"}
 
 
 def test_a_list_may_be_given_instead_of_the_recipes(project, retimbre, tmp_path):

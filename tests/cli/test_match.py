@@ -158,6 +158,23 @@ def test_a_match_is_resumed_with_the_same_models_and_data_only(project, match, r
     assert project.files(but=untouched) == before
 
 
+def test_a_match_with_a_given_split_is_resumed_without_the_list_of_all(project, match):
+    """Where both lists of the split are given, nobody reads the other one, which may be missing."""
+    lists = {}
+    for part in ("training", "validation"):
+        lists[part] = project.root / f"{part}.psv"
+        lists[part].write_bytes((project.preprocessed / f"{part}_filelist.psv").read_bytes())
+    words = [word for part, path in lists.items() for word in ("-c", f"data.{part}_filelist={path}")]
+    project.filelist.unlink()
+    assert match("--anyway", *words).code == 0
+    assert match("--anyway", "--resume", *words).code == 0
+
+    lines = lists["training"].read_text(encoding="utf-8").splitlines(keepends=True)
+    lists["training"].write_text("".join(lines[:-1]), encoding="utf-8")
+
+    assert "another list of recordings" in match("--anyway", "--resume", *words).error
+
+
 def test_a_match_goes_on_after_its_project_was_moved(whole, tmp_path, retimbre):
     moved = replace(whole.project, root=tmp_path / "moved")
     shutil.copytree(whole.project.root, moved.root)

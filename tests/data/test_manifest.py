@@ -173,7 +173,7 @@ def test_phones_of_a_list_come_before_its_arpabet(tmp_path):
     ("name", "content", "expected"),
     [
         ("a.csv", "basename,characters\nx,One, two\n", "line 2 cannot be read: expected 2 columns with ','"),
-        ("a.csv", 'basename,characters\nx,"One" two\n', 'line 2 cannot be read.*Write .".'),
+        ("a.csv", 'basename,characters\nx,"One" two, three\n', 'line 2 cannot be read.*Write .".'),
         ("a.tsv", "basename\tcharacters\nx\tOne\ttwo\n", "line 2 .* with tabs between them, found 3"),
         ("a.csv", "basename,txt\nx,One\n", "lacks a column"),
         (

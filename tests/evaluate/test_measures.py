@@ -7,7 +7,7 @@ import pytest
 from retimbre.audio.mel import mel_librosa
 from retimbre.errors import DataError
 from retimbre.evaluate import measures
-from retimbre.evaluate.measures import MCD, MEASURES, PERCEPTUAL, PESQ, available_measures, measured
+from retimbre.evaluate.measures import MCD, MEASURES, PERCEPTUAL, PESQ, STOI, available_measures, measured
 from retimbre.evaluate.perceptual import perceptual_score
 from retimbre.evaluate.spectral import mel_cepstral_distortion
 
@@ -28,22 +28,22 @@ def test_one_call_gives_every_available_measure(voice):
     assert found[PERCEPTUAL.key] == pytest.approx(perceptual_score(reference, candidate))
 
 
-def test_a_missing_scorer_is_named_with_its_remedy(monkeypatch):
-    monkeypatch.setattr(measures, "has_pesq", lambda: False)
-    assert PESQ not in available_measures()
+@pytest.mark.parametrize(("has", "measure"), [("has_pesq", PESQ), ("has_stoi", STOI)])
+def test_a_missing_scorer_is_named_with_its_remedy(has, measure, monkeypatch):
+    monkeypatch.setattr(measures, "has_pesq", lambda: True)
+    monkeypatch.setattr(measures, "has_stoi", lambda: True)
+    monkeypatch.setattr(measures, has, lambda: False)
+    assert set(MEASURES) - set(available_measures()) == {measure}
     (missing,) = measures.missing_measures()
-    assert missing.name == PESQ.name
+    assert missing.name == measure.name
     assert "pip install" in missing.reason
 
 
-def test_an_utterance_that_pesq_cannot_rate_has_no_value(voice, monkeypatch):
+@pytest.mark.parametrize(("name", "measure"), [("pesq", PESQ), ("stoi", STOI)])
+def test_an_utterance_that_a_scorer_cannot_rate_has_no_value(name, measure, voice, monkeypatch):
     def refuse(reference, candidate):
         raise DataError("no speech")
 
-    monkeypatch.setattr(measures, "has_pesq", lambda: True)
-    monkeypatch.setattr(measures, "pesq_score", refuse)
-    assert math.isnan(measured(voice(), voice(), mel_librosa())[PESQ.key])
-
-
-def test_free_running_speech_has_a_distortion_after_warping(voice):
-    assert set(measures.measured_free_running(voice(), voice(n_samples=20_001))) == {MCD.key}
+    monkeypatch.setattr(measures, f"has_{name}", lambda: True)
+    monkeypatch.setattr(measures, f"{name}_score", refuse)
+    assert math.isnan(measured(voice(), voice(), mel_librosa())[measure.key])

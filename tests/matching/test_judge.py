@@ -1,5 +1,6 @@
 """Every system is measured on the same held-out sentences, without the constant delay of its vocoder."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 import torch
 
 from retimbre.audio.waveform import Audio
+from retimbre.evaluate.free_running import FreeRunningJudge
+from retimbre.evaluate.measures import MCD, WORD_ERRORS, Missing
 from retimbre.jobs.listener import Silent
 from retimbre.matching import judge
 from retimbre.matching.judge import Contestant, compare, delay_of
@@ -45,10 +48,8 @@ def play(material, monkeypatch):
 
         monkeypatch.setattr(judge, "teacher_forced_specs", forced)
         monkeypatch.setattr(judge, "vocode", vocode)
-        monkeypatch.setattr(judge, "_freely", lambda utterance, contestants: free(utterance, contestants))
-
-    def free(utterance, contestants):
-        return judge.Spoken(name=utterance.basename, text=utterance.text, kind=Kind.FREE_RUNNING, audio={})
+        monkeypatch.setattr(judge, "_spec_of", lambda u, loaded: material.store.load_spec(u, material.mel))
+        monkeypatch.setattr(judge, "free_running_judge", lambda heard, held_out: FreeRunningJudge())
 
     return patch
 
@@ -99,3 +100,32 @@ def test_what_a_file_would_clip_is_turned_down_for_listening_only(material, cont
 
     peaks = [float(s.audio["loud"].samples.abs().max()) for s in comparison.spoken if s.audio]
     assert all(peak == pytest.approx(0.98, abs=1e-3) for peak in peaks)
+
+
+def test_free_running_speech_is_measured_apart_and_the_recordings_beside_it(
+    material, contestant, play, monkeypatch
+):
+    play(a=(0, 1.0), b=(0, 0.001))
+    missing = Missing(name="speaker similarity", reason="it is not here")
+
+    def hears(audio):
+        """What is soft is not understood."""
+        return "text" if float(audio.samples.abs().max()) > 0.01 else ""
+
+    def judge_of(heard, held_out):
+        assert [audio.n_samples for audio in heard] == [
+            material.store.load_audio(u, material.mel).n_samples for u in material.training
+        ]
+        assert [text for _, text in held_out] == ["text 3", "text 4", "text 5"]
+        return FreeRunningJudge(recognise=hears, missing=(missing,))
+
+    monkeypatch.setattr(judge, "free_running_judge", judge_of)
+    comparison = compare(material, REAL, [contestant("a"), contestant("b")], listener=Silent())
+    found = comparison.free_scores
+
+    assert found.systems == ("real", "a", "b")
+    assert [measure.key for measure in found.measures] == ["mcd", "word_errors"]
+    assert [found.mean(WORD_ERRORS, name) for name in found.systems] == [50.0, 50.0, 100.0]  # of "text 3"
+    assert math.isnan(found.mean(MCD, "real"))
+    assert found.mean(MCD, "a") == pytest.approx(0, abs=1e-6)
+    assert missing in comparison.missing

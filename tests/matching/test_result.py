@@ -30,6 +30,8 @@ def report(material, vocoder, tmp_path):
         found = {u.basename: {s.name: {"mcd": 5 + draw.random()} for s in systems} for u in material.held_out}
         comparison = Comparison(
             scores=scores([MCD], [s.name for s in systems], found),
+            free_scores=scores([MCD], [s.name for s in systems], found),
+            missing=(),
             spoken=(),
             delays_samples={s.name: 7 for s in systems},
         )

@@ -1,5 +1,6 @@
 """What plain values say about a model, whoever wrote them."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,9 @@ import torch
 from retimbre.audio.mel import everyvoice_mel, mel_librosa
 from retimbre.checkpoint.read import Contents
 from retimbre.errors import CheckpointError
+from retimbre.models.description import Description
 from retimbre.models.origin import origin_of
+from retimbre.text.split import Splitting, split_text
 
 AUDIO = {
     "input_sampling_rate": 16000, "output_sampling_rate": 16000, "n_fft": 512, "fft_window_size": 400,
@@ -117,6 +120,61 @@ def test_a_model_of_phones_that_is_given_letters_finds_phones_as_everyvoice_does
     assert origin.facts["g2p"] == {"eng": "eng"}
     assert origin.assumed == ("texts in fra come as phones: the trainer's own code made them",)
     assert everyvoice(AUDIO, text=text, **known).facts["g2p"] == {}
+
+
+RULES = json.loads(
+    (Path(__file__).parents[1] / "fixtures/everyvoice/text_rules.json").read_text(encoding="utf-8")
+)
+
+
+def described(text, **known):
+    facts = everyvoice(AUDIO, text=text, **known).facts
+    del facts["step"], facts["lineage"]
+    return Description(family="fastspeech2", sizes={}, **facts)
+
+
+def test_texts_are_read_by_the_rules_of_their_language_and_data_set_as_everyvoice_reads_them():
+    reading = described(RULES["text"], lang2id={"eng": 0, "fra": 1, "hin": 2, "tlh": 3}).reading
+
+    assert len({row[3] for row in RULES["normalised"]}) > 10
+    for text, language, label, expected in RULES["normalised"]:
+        assert reading.of(text, language=language, label=label).text == expected, (language, label)
+    assert everyvoice(AUDIO, text=RULES["text"]).assumed == ()
+
+
+def test_long_texts_are_cut_after_the_signs_that_a_checkpoint_was_trained_with():
+    found = described(RULES["text"])
+    kept = Description.from_dict(found.to_dict())
+
+    assert found.splitting.is_on
+    assert kept.splitting == found.splitting
+    for text, language, desired, longest, pieces in RULES["pieces"]:
+        boundaries = kept.splitting.boundaries[language]
+        cut = split_text(text, desired=desired, longest=longest, boundaries=boundaries)
+        assert list(cut) == pieces
+    assert not described({**RULES["text"], "split_text": False}).splitting.is_on
+    assert described({}).splitting == Splitting()
+
+
+def test_a_trainers_own_cleaner_of_a_language_is_a_stated_assumption():
+    text = {"language_cleaners": {"fra": ["mine.shout", "everyvoice.utils.lower"]}}
+    origin = everyvoice(AUDIO, text=text)
+
+    assert origin.facts["special_rules"].language_cleaners == {"fra": ("lower",)}
+    assert origin.assumed == ("text without the cleaners mine.shout, which are the trainer's own code",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        {"language_to_replace": {"fra": {"(": "x"}}},
+        {"dataset_to_replace": {"a": 5}},
+        {"dataset_cleaners": ["everyvoice.utils.lower"]},
+    ],
+)
+def test_rules_that_make_no_sense_are_an_error_of_ours(text):
+    with pytest.raises(CheckpointError, match="text rules in the file make no sense"):
+        everyvoice(AUDIO, text=text)
 
 
 def test_a_newer_version_than_we_know_is_a_stated_assumption():

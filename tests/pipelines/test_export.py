@@ -55,6 +55,27 @@ def sound(path, spec):
         return load_model(path).model(spec)
 
 
+@pytest.mark.parametrize(
+    ("contact", "expected"),
+    [
+        ("Ann Ahn <ann@a.example>", ("Ann Ahn", "ann@a.example")),
+        ("bob@b.example", ("unknown", "bob@b.example")),
+        ("Carla", ("Carla", "unknown@example.org")),
+        ({"contact_name": "Dan", "contact_email": "d@d.example"}, ("Dan", "d@d.example")),
+        ("", ("unknown", "unknown@example.org")),
+    ],
+)
+def test_who_answers_for_a_vocoder_is_told_to_everyvoice(trained, tmp_path, contact, expected):
+    loaded = load_model(trained())
+    described = replace(loaded.description, lineage={"contact": contact})
+    source = save_model(tmp_path / "mine.safetensors", loaded.model, described)
+
+    output = export_spec_to_wav(source, tmp_path / "exported.ckpt")
+
+    told = read(output).values["hyper_parameters"]["config"]["contact"]
+    assert (told["contact_name"], told["contact_email"]) == expected
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["exported.ckpt", "exported.safetensors"])
 def test_an_exported_vocoder_sounds_the_same_and_is_smaller(trained, tmp_path, kind, name):

@@ -4,9 +4,9 @@ import pytest
 
 from retimbre.data.stats import Stat
 from retimbre.errors import TextError
-from retimbre.pipelines.pieces import Splitting, Word, piece_of, pieces_of, spoken_words
+from retimbre.pipelines.pieces import Word, piece_of, pieces_of, spoken_words
 from retimbre.text.reading import Read
-from retimbre.text.split import Boundaries
+from retimbre.text.split import Boundaries, Splitting
 
 
 @pytest.fixture
@@ -106,3 +106,13 @@ def test_words_that_cannot_be_told_apart_are_labelled_as_they_are_spoken(text_to
 
 def test_spaces_belong_to_the_word_before_them():
     assert spoken_words([" ", "a", " ", " ", "b", " "]) == [[" ", "a", " ", " "], ["b", " "]]
+
+
+def test_a_text_is_cut_as_the_model_was_trained_unless_something_else_is_said(with_lengths):
+    trained = Splitting(boundaries={"default": Boundaries(strong="d", weak="")})
+    loaded = with_lengths(characters=(4, 9), phones=(4, 9), splitting=trained)
+    whole = with_lengths(characters=(4, 9), phones=(4, 9), splitting=Splitting(is_on=False))
+
+    assert texts(pieces_of("abcd e. a", loaded)) == ["abcd", "e. a"]
+    assert texts(pieces_of("abcd e. a", loaded, splitting=Splitting())) == ["abcd e.", "a"]
+    assert texts(pieces_of("a bad. a cab.", whole)) == ["a bad. a cab."]

@@ -7,7 +7,7 @@ import pytest
 from retimbre.errors import DataError, TextError
 from retimbre.models.fastspeech2.variance import Controls
 from retimbre.pipelines.request import Request, splitting_from
-from retimbre.text.split import Boundaries
+from retimbre.text.split import Boundaries, Splitting
 
 SPEC = {"texts": ("a",), "output_types": ("spec",)}
 
@@ -20,7 +20,7 @@ SPEC = {"texts": ("a",), "output_types": ("spec",)}
         ({"output_types": ("wav",)}, "sound needs a vocoder"),
         ({"output_types": ("readalong-html",)}, "sound needs a vocoder"),
         ({"teacher_forcing": Path("p"), "controls": Controls(pitch=2.0)}, "no room for a control"),
-        ({"teacher_forcing": Path("p"), "style_reference": Path("a.wav")}, "no room for a style reference"),
+        ({"split_overrides": ("text.split=1",)}, "'text.split' cannot be changed"),
     ],
 )
 def test_what_makes_no_sense_is_refused(changes, named):
@@ -48,6 +48,18 @@ def test_a_language_is_given_its_own_boundaries():
     splitting = splitting_from(["text.boundaries.hin.strong=।?!", "text.boundaries.hin.weak=,="])
 
     assert splitting.boundaries == {"hin": Boundaries(strong="।?!", weak=",=")}
+
+
+def test_what_is_not_said_is_as_the_model_was_trained():
+    trained = Splitting(
+        is_on=False, boundaries={"hin": Boundaries(strong="।", weak="x"), "eng": Boundaries()}
+    )
+
+    assert Request(**SPEC).splitting(trained) == trained
+    changed = Request(**SPEC, splits=True, split_overrides=("text.boundaries.hin.strong=?",))
+    assert changed.splitting(trained) == Splitting(
+        boundaries={"hin": Boundaries(strong="?", weak="x"), "eng": Boundaries()}
+    )
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from retimbre.models.fastspeech2.variance import Controls
 from retimbre.models.load import save_model
 from retimbre.pipelines.everyvoice import speak_ids, speak_spec
 from retimbre.pipelines.lines import name_of
-from retimbre.pipelines.pieces import Splitting, pieces_of
+from retimbre.pipelines.pieces import pieces_of
 from retimbre.pipelines.request import OUTPUT_TYPES, Request
 from retimbre.pipelines.synthesis import best_device, synthesize_texts
 
@@ -150,7 +150,7 @@ def test_a_long_text_is_spoken_in_pieces_and_its_spec_is_as_long_as_they_are_tog
 
 
 def test_splitting_may_be_switched_off(speak, text_to_spec):
-    (whole,) = speak(texts=(LONG,), splitting=Splitting(is_on=False)).values()
+    (whole,) = speak(texts=(LONG,), splits=False).values()
 
     torch.testing.assert_close(whole, speak_spec(LONG.strip(), text_to_spec()).spec)
 
@@ -221,6 +221,33 @@ def test_a_style_reference_is_followed_by_a_model_with_style_tokens(speak, prepa
     ).values()
 
     assert plain.shape != styled.shape or not plain.allclose(styled)
+
+
+def test_teacher_forcing_may_follow_the_style_of_another_recording(text_to_spec, prepared_once, tmp_path):
+    store, utterances = prepared_once
+    loaded = text_to_spec(sizes={"style": StyleSizes(n_tokens=3, n_heads=2)})
+    with torch.no_grad():  # or all recordings would have nearly the same style
+        for name, tensor in loaded.model.gst.named_parameters():
+            tensor.mul_(8 if name.endswith("weight") else 1)
+    tuned = saved(loaded, tmp_path / "tuned.safetensors")
+    write_filelist(tmp_path / "list.psv", utterances)
+
+    def forced(**style):
+        request = Request(
+            filelist=tmp_path / "list.psv",
+            teacher_forcing=store.root,
+            output_types=("spec",),
+            output_dir=tmp_path / "out",
+            **style,
+        )
+        paths = synthesize_texts(tuned, request)
+        return {path.name.partition("--")[0]: torch.load(path, weights_only=True) for path in paths}
+
+    own, styled = forced(), forced(style_reference=store.audio_path(utterances[0], 22050))
+    moved = {name: float((own[name] - styled[name]).abs().max()) for name in own}
+
+    assert moved["a"] < 1e-4  # it is the reference itself
+    assert min(moved["b"], moved["c"]) > 1e-2
 
 
 def test_simple_names_are_basename_and_ending(text_to_spec, vocoder, tmp_path):

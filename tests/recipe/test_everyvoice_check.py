@@ -56,11 +56,7 @@ def test_a_vocoder_that_contradicts_itself_is_refused(told, override, expected):
     [
         ("model.decoder.input_dim=64", "the five values of input_dim differ: expected 32 everywhere"),
         ("model.variance_predictors.pitch.input_dim=8", "found 8 in variance_predictors.pitch"),
-        ("model.use_global_style_token_module=true", "'model.use_global_style_token_module: true' is not"),
-        (
-            "model.target_text_representation_level=phonological_features",
-            "phonological_features' is not supported",
-        ),
+        ("model.target_text_representation_level=bpe", "expected Input should be 'characters', 'phones' or"),
         ("VERSION='2.0'", "expected VERSION up to 1.1, found 2.0"),
         ("VERSION=abc", "this is of a newer EveryVoice"),
         ("preprocessing.train_split=1.2", "'preprocessing.train_split' is wrong"),
@@ -69,6 +65,15 @@ def test_a_vocoder_that_contradicts_itself_is_refused(told, override, expected):
 )
 def test_a_text_to_spec_model_that_contradicts_itself_is_refused(told, override, expected):
     assert expected in told("text-to-spec", override)
+
+
+def test_style_tokens_ask_for_a_width_that_their_heads_divide(told):
+    widths = [f"model.{part}.input_dim=30" for part in ("encoder", "decoder")]
+    widths += [f"model.variance_predictors.{name}.input_dim=30" for name in ("duration", "pitch", "energy")]
+
+    assert "expected an input_dim that 4 divides, found 30" in told(
+        "text-to-spec", "model.use_global_style_token_module=true", *widths
+    )
 
 
 def test_what_stands_in_a_file_is_named_with_its_line(parity, tmp_path):

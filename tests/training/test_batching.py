@@ -127,6 +127,20 @@ def test_batches_are_the_same_for_any_number_of_workers(n_workers, monkeypatch):
     assert load(n_workers).equal(load(0))
 
 
+def test_there_are_never_more_workers_than_cores(monkeypatch):
+    asked = []
+    plain = torch.utils.data.DataLoader
+
+    def heard(*arguments, num_workers, multiprocessing_context, **rest):
+        asked.append(num_workers)
+        return plain(*arguments, **rest)
+
+    monkeypatch.setattr("retimbre.training.batching.DataLoader", heard)
+    monkeypatch.setattr("retimbre.training.batching.n_cores", lambda: 3)
+    assert load(64).equal(load(2))
+    assert asked == [3, 2]
+
+
 class Refusing(torch.utils.data.Dataset):
     """Items that cannot be used, from the third one drawn on."""
 

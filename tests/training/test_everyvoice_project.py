@@ -11,7 +11,7 @@ from retimbre.models.load import load_model
 from retimbre.recipe.read import read_recipe
 from retimbre.training.material import prepare_material
 from retimbre.training.state import complete_checkpoints
-from retimbre.training.train import continue_training, train_stage
+from retimbre.training.train import continue_training, stage_job, train_stage
 
 EXPERIMENT = "logs_and_checkpoints/FeaturePredictionExperiment"
 VOCODER = "logs_and_checkpoints/VocoderExperiment/base/checkpoints/last.ckpt"
@@ -108,6 +108,37 @@ def test_text_to_spec_goes_on_with_steps_and_optimiser_where_its_block_is_the_sa
     longer = recipe_of(project, "text-to-spec", *given, "training.max_steps=13")
     assert continue_training(longer, device="cpu").progress.step == 13
     assert [folder.name for folder in complete_checkpoints(finished.run)][-1] == "step-000013"
+
+
+def test_symbols_that_the_files_list_are_added_to_a_checkpoint_if_the_texts_have_them(project):
+    base = project / EXPERIMENT / "nopostnet/checkpoints/last.ckpt"
+    given = (f"training.finetune_checkpoint={base}", "training.val_check_interval=2")
+    listed = 'text.symbols.more_characters=["th", "zz", "ß"]'
+    _, finished, loaded, listener = trained(project, "text-to-spec", *given, listed, "training.max_steps=12")
+    known = load_model(base).description.symbols
+
+    assert listener.line("Added").startswith("Added: 'th' (new) begins as ")
+    assert listener.line("Not added") == (
+        "Not added: 'zz', 'ß': no text has them, so nothing would teach them"
+    )
+    assert "tensors begin anew" not in listener.line("Continued")
+    assert loaded.description.symbols == (*known, "th")
+    assert loaded.description.lineage["added"] == [listener.line("Added").removeprefix("Added: ")]
+    longer = recipe_of(project, "text-to-spec", *given, listed, "training.max_steps=13")
+    assert continue_training(longer, device="cpu").progress.step == 13
+
+
+def test_a_checkpoint_of_the_same_files_needs_nothing_new(project):
+    base = project / EXPERIMENT / "nopostnet/checkpoints/last.ckpt"
+    recipe = recipe_of(project, "text-to-spec", f"training.finetune_checkpoint={base}")
+    listener = Heard()
+    job = stage_job(
+        recipe.model_copy(update={"training": recipe.training.model_copy(update={"continues_base": False})}),
+        listener=listener,
+    )
+
+    assert job.description.symbols == load_model(base).description.symbols
+    assert not any(line.startswith(("Added", "Not added")) for line in listener.said)
 
 
 def test_with_another_optimiser_block_only_the_weights_are_taken_over(project):

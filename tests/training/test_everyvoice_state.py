@@ -12,6 +12,7 @@ from retimbre.checkpoint.fill import load_weights
 from retimbre.errors import CheckpointError, RecipeError, RunError
 from retimbre.jobs.listener import Silent
 from retimbre.models.fastspeech2.batch import Item, collate
+from retimbre.models.fastspeech2.extend import extended
 from retimbre.models.fastspeech2.model import FastSpeech2
 from retimbre.models.load import load_model
 from retimbre.recipe.recipe import Data, LossWeights, Optimiser, Recipe, Training
@@ -195,3 +196,62 @@ def test_without_a_base_there_is_nothing_to_go_on_with(checkpoint):
     vocoder = recipe_from(checkpoint).model_copy(update={"stage": "spec-to-wav"})
     with pytest.raises(RecipeError, match=r"found a recipe of spec-to-wav"):
         beginning_of(vocoder, network, Silent())
+
+
+def test_rows_that_were_added_to_a_table_begin_with_nothing_learnt_of_them(checkpoint):
+    listener = Heard()
+    loaded = load_model(checkpoint)
+    grown, _ = extended(loaded, symbols=["ŋ", "5"], speakers=["eve"])
+    before = beginning_of(recipe_from(checkpoint), loaded.model, Silent()).slots["text_input_layer.weight"]
+    slots = beginning_of(recipe_from(checkpoint), grown.model, listener).slots
+    after = slots["text_input_layer.weight"]
+
+    assert after["step"] == before["step"] == 10
+    for name in ("exp_avg", "exp_avg_sq"):
+        assert after[name].shape == grown.model.text_input_layer.weight.shape
+        assert after[name][:-2].equal(before[name])
+        assert after[name][:-2].any()
+        assert not after[name][-2:].any()
+    assert "speaker_embedding.weight" not in slots
+    assert listener.said == [
+        "Continued: last.ckpt from its step 10, with its optimiser (117 tensors); 1 tensors begin anew"
+    ]
+
+
+def test_a_training_with_added_rows_is_gone_on_with(checkpoint):
+    """The old rows make the step that they would have made; the new ones one of their own."""
+
+    def stepped(symbols, added):
+        torch.manual_seed(3)
+        loaded, _ = extended(load_model(checkpoint), symbols=added)
+        network = without_dropout(loaded.model)
+        beginning = beginning_of(recipe_from(checkpoint), network, Silent())
+        objective = TextToSpecObjective(network, -11.5, SETTINGS, {})
+        (turn,) = objective.turns()
+        optimiser = _optimiser(turn, SETTINGS)
+        beginning.fill(optimiser, turn)
+        draw = torch.Generator().manual_seed(7)
+        item = Item(
+            symbols=torch.tensor(symbols),
+            spec=torch.randn(80, 31, generator=draw) - 5,
+            pitch=torch.randn(31, generator=draw),
+            energy=torch.randn(31, generator=draw),
+        )
+        train_steps(
+            make_fabric(precision="32-true", accelerator="cpu"),
+            objective,
+            {turn.name: optimiser},
+            [collate([item], pad_spec=-11.5)],
+            Progress(step=beginning.step),
+            SETTINGS,
+            after_step=lambda progress, _: progress,
+        )
+        return network.text_input_layer.weight.detach()
+
+    n_rows = len(load_model(checkpoint).description.symbols)
+    plain, grown = stepped([5, 9, 11, 4], []), stepped([5, 9, 11, 4], ["ŋ"])
+    torch.testing.assert_close(grown[:n_rows], plain, rtol=0, atol=1e-6)
+    begun = load_model(checkpoint).model.text_input_layer.weight
+    assert not begun[9].equal(grown[9])
+    used = stepped([5, 9, n_rows, 4], ["ŋ"])
+    assert not used[-1].isclose(grown[-1], atol=1e-6).all()

@@ -14,6 +14,7 @@ from retimbre.models.description import Description
 from retimbre.models.fastspeech2.config import Level
 from retimbre.models.fastspeech2.model import FastSpeech2
 from retimbre.recipe.recipe import Data, DataSet, Recipe, Text, TextToSpecModel
+from retimbre.text.split import Boundaries, Splitting
 from retimbre.text.symbols import PAD
 from retimbre.training.material import Material
 from retimbre.training.new_models import new_text_to_spec
@@ -137,3 +138,20 @@ def test_the_rules_of_the_only_data_set_are_those_of_every_text(material, tmp_pa
 
     assert description.reading.of("Ab ", language="tlh").text == "aone "
     assert description.reading.of("Ab ", language="eng").text == "Aone"
+
+
+def test_where_long_texts_are_cut_is_kept_in_the_description(material, tmp_path):
+    text = {"split_text": False, "boundaries": {"hin": {"strong": "।", "weak": ","}}}
+    _, description = new_text_to_spec(recipe_with(tmp_path, text=text), material)
+    kept = Description.from_dict(description.to_dict())
+
+    expected = Splitting(is_on=False, boundaries={"hin": Boundaries(strong="।", weak=",")})
+    assert kept.splitting == description.splitting == expected
+
+
+def test_rules_of_a_language_are_not_for_phones_that_a_list_gives(material, tmp_path):
+    text = {"phones": ("A", "b"), "language_to_replace": {"eng": {"A": "b"}}, "dataset_to_replace": {}}
+    _, description = new_text_to_spec(recipe_with(tmp_path, text=text), material)
+    given = Utterance(basename="a", text="A", phones="A b", language="eng")
+
+    assert read_utterance(given, description.reading).text == "a b"  # lower is a common cleaner

@@ -67,3 +67,11 @@ def test_noam_is_everyvoices_formula_with_its_count_of_steps(warmup_steps):
         s = max(1, step)
         expected = 0.003 * warmup_steps**0.5 * min(s**-0.5, s * warmup_steps**-1.5)
         assert learning_rate(settings, step, 99_999) == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_run_that_is_shorter_than_its_schedule_begins_as_the_whole_one():
+    whole = rates(n_steps=200, schedule="cosine")
+    begun = rates(n_steps=120, schedule="cosine", schedule_steps=200)
+
+    assert begun == whole[:120]
+    assert begun != rates(n_steps=120, schedule="cosine")

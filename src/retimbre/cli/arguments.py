@@ -70,6 +70,17 @@ def noted_recipe(config: Path, overrides: Iterable[str] | None, listener: "Liste
     return recipe
 
 
+def apart(config: Path, overrides: Iterable[str] | None) -> list[str]:
+    """Overrides of a match; of EveryVoice's files with a name apart from that of the vocoder's own run."""
+    from retimbre.recipe.everyvoice_places import MATCHED
+    from retimbre.recipe.read import read_recipe, recipe_notes
+
+    given = list(overrides or ())
+    name = read_recipe(config, given).name
+    is_named = name.endswith(MATCHED) or any(one.startswith("name=") for one in given)
+    return given if is_named or not recipe_notes(config, given) else [*given, f"name={name}{MATCHED}"]
+
+
 def require_one_device(devices: str, nodes: int = 1, strategy: str = "auto") -> None:
     """Raise RunError where more than one device is asked for: nobody should wait for what will not come."""
     asked = devices.replace(" ", "").strip("[]")

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from retimbre.cli import places
 from retimbre.cli.arguments import CONFIG, OVERRIDES, noted_recipe, require_one_device
 
 
@@ -13,18 +14,18 @@ def data(
     model: Annotated[
         Path | None,
         typer.Argument(
-            exists=True, dir_okay=False, help="A text-to-spec checkpoint: are its symbols enough?"
+            parser=places.file,
+            help="A text-to-spec checkpoint: what it lacks, and where it is worst.",
         ),
     ] = None,
     overrides: OVERRIDES = None,
     output_dir: Annotated[
-        Path, typer.Option("--output-dir", "-o", file_okay=False, help="Where checked-data.json goes.")
+        Path,
+        typer.Option("--output-dir", "-o", file_okay=False, help="Where the results go."),
     ] = Path("checked_data"),
     filelist: Annotated[
         Path | None,
-        typer.Option(
-            "--filelist", "-f", exists=True, dir_okay=False, help="A list instead of those of CONFIG."
-        ),
+        typer.Option("--filelist", "-f", parser=places.file, help="A list instead of those of CONFIG."),
     ] = None,
     num_workers: Annotated[
         int | None, typer.Option("--num-workers", "-n", min=0, help="Processes.", show_default="all cores")
@@ -43,7 +44,13 @@ def data(
     ] = False,
     preprocessed: Annotated[
         Path | None,
-        typer.Option("--preprocessed-directory", "-p", help="Accepted; the recordings themselves are heard."),
+        typer.Option(
+            "--preprocessed-directory",
+            "-p",
+            parser=places.folder,
+            help="Its prepared audio is what MODEL is judged on.",
+            show_default="the recordings",
+        ),
     ] = None,
     style_reference: Annotated[
         Path | None, typer.Option("--style-reference", "-S", help="Accepted; no style is needed.")
@@ -69,11 +76,12 @@ def data(
         noted_recipe(config, overrides, console),
         model=model,
         filelist=filelist,
+        preprocessed=preprocessed,
         folder=output_dir,
         n_workers=num_workers or None,
         listener=console,
     )
-    console.say("Written", str(found.path))
+    console.say("Written", " and ".join(str(path) for path in (found.path, found.scores) if path))
     typer.echo(found.to_text())
 
 
@@ -89,7 +97,7 @@ def text_config(
         ),
     ] = None,
     model: Annotated[
-        Path | None, typer.Option("--model", "-m", exists=True, dir_okay=False, help="A checkpoint instead.")
+        Path | None, typer.Option("--model", "-m", parser=places.file, help="A checkpoint instead.")
     ] = None,
     text_file: Annotated[
         Path | None,

@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
+from retimbre.cli import places
+
 MODEL = Annotated[
     Path,
-    typer.Argument(
-        exists=True, dir_okay=False, metavar="MODEL", help="A .ckpt, .pth, .pt or .safetensors file."
-    ),
+    typer.Argument(parser=places.file, metavar="MODEL", help="A .ckpt, .pth, .pt or .safetensors file."),
 ]
 
 

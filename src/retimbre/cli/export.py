@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
+from retimbre.cli import places
+
 
 def spec_to_wav(
-    checkpoint: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A vocoder's checkpoint.")],
+    checkpoint: Annotated[Path, typer.Argument(parser=places.file, help="A vocoder's checkpoint.")],
     output: Annotated[
         Path,
         typer.Option("--output", "-o", help="For EveryVoice too; with the ending .safetensors for us alone."),

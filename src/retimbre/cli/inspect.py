@@ -5,10 +5,12 @@ from typing import Annotated
 
 import typer
 
+from retimbre.cli import places
+
 
 def inspect(
     checkpoint: Annotated[
-        Path, typer.Argument(exists=True, dir_okay=False, help="A .ckpt, .pth, .pt or .safetensors file.")
+        Path, typer.Argument(parser=places.file, help="A .ckpt, .pth, .pt or .safetensors file.")
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from retimbre.cli.arguments import ACCELERATOR, CONFIG, OVERRIDES, check_stage, noted_recipe
+from retimbre.cli import places
+from retimbre.cli.arguments import ACCELERATOR, CONFIG, OVERRIDES, apart, check_stage, noted_recipe
 
 if TYPE_CHECKING:
     from retimbre.cli.console import Console
@@ -16,21 +17,18 @@ def match(
     config: CONFIG,
     spec_model: Annotated[
         Path,
-        typer.Option("--spec-model", exists=True, dir_okay=False, help="The tuned text-to-spec checkpoint."),
+        typer.Option("--spec-model", parser=places.file, help="The tuned text-to-spec checkpoint."),
     ],
     overrides: OVERRIDES = None,
     vocoder: Annotated[
         Path | None,
-        typer.Option(
-            "--vocoder", exists=True, dir_okay=False, help="spec-to-wav checkpoint.  [default: base]"
-        ),
+        typer.Option("--vocoder", parser=places.file, help="spec-to-wav checkpoint.  [default: base]"),
     ] = None,
     base_spec_model: Annotated[
         Path | None,
         typer.Option(
             "--base-spec-model",
-            exists=True,
-            dir_okay=False,
+            parser=places.file,
             help="What text-to-spec was tuned from, to compare with.",
         ),
     ] = None,
@@ -50,7 +48,7 @@ def match(
     from retimbre.cli.console import Console
 
     console = Console()
-    recipe = noted_recipe(config, overrides, console)
+    recipe = noted_recipe(config, apart(config, overrides), console)
     check_stage("spec-to-wav", recipe)
     if vocoder is not None:
         recipe = recipe.model_copy(update={"base": vocoder.resolve()})

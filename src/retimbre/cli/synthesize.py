@@ -5,7 +5,9 @@ from typing import Annotated, Literal
 
 import typer
 
-CHECKPOINT = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A checkpoint.")]
+from retimbre.cli import places
+
+CHECKPOINT = Annotated[Path, typer.Argument(parser=places.file, help="A checkpoint.")]
 ACCELERATOR = Annotated[str, typer.Option("--accelerator", "-a", help="auto, cpu, cuda, mps.")]
 
 
@@ -20,9 +22,7 @@ def from_text(
     ] = None,
     filelist: Annotated[
         Path | None,
-        typer.Option(
-            "--filelist", "-f", exists=True, dir_okay=False, help="psv, metadata.csv, or one text a line."
-        ),
+        typer.Option("--filelist", "-f", parser=places.file, help="psv, metadata.csv, or one text a line."),
     ] = None,
     text_representation: Annotated[
         Literal["characters", "phones", "arpabet"] | None,
@@ -43,6 +43,8 @@ def from_text(
         typer.Option(
             "--output-dir",
             "-o",
+            parser=places.place,
+            metavar="FOLDER",
             help="Where results go.  [default: synthesis_output; with teacher forcing, its folder]",
         ),
     ] = None,
@@ -51,7 +53,7 @@ def from_text(
     ] = False,
     vocoder: Annotated[
         Path | None,
-        typer.Option("--vocoder-path", "-v", exists=True, dir_okay=False, help="spec-to-wav checkpoint."),
+        typer.Option("--vocoder-path", "-v", parser=places.file, help="spec-to-wav checkpoint."),
     ] = None,
     teacher_forcing: Annotated[
         Path | None,
@@ -59,8 +61,7 @@ def from_text(
             "--teacher-forcing-directory",
             "-T",
             "--teacher-forcing-folder",
-            exists=True,
-            file_okay=False,
+            parser=places.folder,
             help="Preprocessed folder: specs as long as its recordings.",
         ),
     ] = None,
@@ -82,7 +83,8 @@ def from_text(
     split_text: Annotated[
         bool | None,
         typer.Option(
-            "--split-text/--no-split-text", help="Speak long texts in pieces.  [default: split-text]"
+            "--split-text/--no-split-text",
+            help="Speak long texts in pieces.  [default: as the model was trained]",
         ),
     ] = None,
     config: Annotated[
@@ -106,7 +108,7 @@ def from_text(
     """Speak texts, or write the specs that CHECKPOINT really produces for recordings (teacher forcing)."""
     from retimbre.cli.console import Console
     from retimbre.models.fastspeech2.variance import Controls
-    from retimbre.pipelines.request import Request, splitting_from
+    from retimbre.pipelines.request import Request
     from retimbre.pipelines.synthesis import synthesize_texts
 
     listener = Console()
@@ -118,7 +120,8 @@ def from_text(
         texts=tuple(texts or ()),
         filelist=filelist,
         text_representation=text_representation,
-        splitting=splitting_from(config or (), is_on=split_text),
+        split_overrides=tuple(config or ()),
+        splits=split_text,
         output_types=tuple(output_type or ("wav",)),
         output_dir=output_dir,
         is_simply_named=simple_filenames,
@@ -136,12 +139,8 @@ def from_text(
 
 
 def from_spec(
-    spec: Annotated[
-        Path, typer.Option("--input", "-i", exists=True, dir_okay=False, help="A spec in a file.")
-    ],
-    model: Annotated[
-        Path, typer.Option("--model", "-m", exists=True, dir_okay=False, help="spec-to-wav checkpoint.")
-    ],
+    spec: Annotated[Path, typer.Option("--input", "-i", parser=places.file, help="A spec in a file.")],
+    model: Annotated[Path, typer.Option("--model", "-m", parser=places.file, help="spec-to-wav checkpoint.")],
     output: Annotated[
         Path | None,
         typer.Option(

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from retimbre.cli import places
 from retimbre.cli.arguments import (
     ACCELERATOR,
     CONFIG,
@@ -13,6 +14,7 @@ from retimbre.cli.arguments import (
     OVERRIDES,
     STAGE,
     STRATEGY,
+    apart,
     check_stage,
     noted_recipe,
     require_one_device,
@@ -26,14 +28,13 @@ def train(
     config: CONFIG,
     overrides: OVERRIDES = None,
     base: Annotated[
-        Path | None, typer.Option("--base", exists=True, dir_okay=False, help="Checkpoint to start from.")
+        Path | None, typer.Option("--base", parser=places.file, help="Checkpoint to start from.")
     ] = None,
     match_with: Annotated[
         Path | None,
         typer.Option(
             "--match-with",
-            exists=True,
-            dir_okay=False,
+            parser=places.file,
             help="text-to-spec checkpoint whose specs the vocoder is to be matched to (as 'retimbre match').",
         ),
     ] = None,
@@ -54,7 +55,7 @@ def train(
     require_stage(stage)
     require_one_device(devices, nodes, strategy)
     console = Console()
-    recipe = noted_recipe(config, overrides, console)
+    recipe = noted_recipe(config, apart(config, overrides) if match_with else overrides, console)
     check_stage(stage, recipe)
     if base is not None:
         recipe = recipe.model_copy(update={"base": base.resolve()})

@@ -1,6 +1,6 @@
 """Adopted: a folder of features that EveryVoice made. It is read where it fits, and never written to."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from retimbre.audio.mel import MelSpec
 from retimbre.checkpoint.read import read_tensor
+from retimbre.data.prepare import RecordedSet, prepare_sets
 from retimbre.data.store import Store, mels_first, spec_kind
 from retimbre.data.utterance import Utterance
 from retimbre.errors import DataError
@@ -52,6 +53,11 @@ class Adopted:
         return any((self.root / "synthesized_spec").rglob("*.pt"))
 
     @property
+    def has_audio(self) -> bool:
+        """Has EveryVoice prepared recordings here? Without them, what was made belongs to our own."""
+        return any((self.root / "audio").rglob("*.wav"))
+
+    @property
     def has_durations(self) -> bool:
         """Has an aligner measured how long each symbol is?"""
         return any((self.root / "duration").rglob("*.pt"))
@@ -74,6 +80,23 @@ class Adopted:
         if frames.ndim != 1 or not frames.isfinite().all() or (frames < 0).any():
             raise DataError(f"{path} holds no durations", expected="one number of frames for each symbol")
         return frames.round().to(torch.int64) if frames.is_floating_point() else frames.to(torch.int64)
+
+    def lacks_our_features(self, utterances: Sequence[Utterance], mel: MelSpec) -> bool:
+        """Is there audio that EveryVoice prepared, without features of our own?"""
+        store = Store(self.root)
+        return any(
+            store.audio_path(one, mel.sample_rate_hz).is_file() and not store.spec_path(one, mel).is_file()
+            for one in utterances
+        )
+
+    def features_in(self, folder: Path, utterances: Sequence[Utterance], mel: MelSpec) -> Store:
+        """Our own features of its audio, and its durations, in another folder."""
+        store = Store(folder)
+        prepare_sets(
+            [RecordedSet(utterances=utterances, recordings=self.root, are_cleaned=True)], store, mel=mel
+        )
+        self.copy_durations(utterances, store)
+        return store
 
     def copy_produced_specs(self, utterances: Iterable[Utterance], store: Store, mel: MelSpec) -> int:
         """Put the produced specs that there are into our own folder; how many."""

@@ -1,9 +1,11 @@
 """Which symbols of the texts a model does not know: looked at before anything is trained."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 from retimbre.data.utterance import Utterance
 from retimbre.errors import DataError
+from retimbre.text.ipa import with_marks
 from retimbre.text.reading import Level, Read, Reading
 from retimbre.text.symbols import SymbolTable
 
@@ -16,7 +18,7 @@ def read_utterance(utterance: Utterance, reading: Reading) -> Read:
         TextError: if there are no rules for its language.
     """
     if reading.level == "phones" and utterance.phones:
-        return reading.of_phones(utterance.phones, language=utterance.language, label=utterance.label)
+        return reading.of_phones(utterance.phones, label=utterance.label)
     needs_phones = reading.level == "phones" and reading.engine(utterance.language) is None
     if needs_phones or not utterance.text:
         raise DataError(
@@ -41,6 +43,18 @@ def unknown_symbols(
         for symbol in dict.fromkeys((*table.encode(read.text).unknown, *read.silent)):
             found.setdefault(symbol, []).append(utterance.basename)
     return dict(sorted(found.items(), key=lambda item: (-len(item[1]), item[0])))
+
+
+def lacking_symbols(utterances: Iterable[Utterance], table: SymbolTable, reading: Reading) -> tuple[str, ...]:
+    """What a table would need to read the texts, commonest first: letters and phones with their marks."""
+    is_ipa = reading.level == "phones"
+    n_texts = Counter(
+        sign
+        for utterance in utterances
+        for sign in set(with_marks(read_utterance(utterance, reading).text, is_ipa=is_ipa))
+        if table.encode(sign).unknown
+    )
+    return tuple(sorted(n_texts, key=lambda sign: (-n_texts[sign], sign)))
 
 
 def guessed_words(utterances: Iterable[Utterance], reading: Reading) -> dict[str, list[str]]:

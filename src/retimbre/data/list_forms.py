@@ -1,6 +1,7 @@
 """The forms that a list of utterances may have, each as rows of named cells with the line they stand in.
 
 psv, tsv, csv   columns with a first line that names them; tsv and csv also without it: basename, text
+                (csv: with ',' or ';'; quotes around cells are taken off, unless they belong to the texts)
 ljspeech        id|text|normalised, without a first line that names them
 festival        ( id "text" )
 text            one text per line; its number is its name
@@ -55,20 +56,24 @@ def rows_of(path: Path, content: str, format: Format | None) -> list[Row]:  # no
 
 def format_of(path: Path, content: str) -> Format:
     """The form that the first line shows; never `text`, which every line could be."""
-    first = next((line for line in content.splitlines() if line.strip()), "")
+    first = _first_line(content)
     if FESTIVAL.fullmatch(first.strip()):
         return "festival"
     if _is_header(first.split("|")):
         return "psv"
     if _is_header(first.split("\t")):
         return "tsv"
-    if _is_header(first.split(",")):
+    if _is_header(first.split(",")) or _is_header(first.split(";")):
         return "csv"
     if "|" not in first and "\t" in first:
         return "tsv"
     if "|" not in first and "," in first and path.suffix.lower() == ".csv":
         return "csv"
     return "ljspeech"
+
+
+def _first_line(content: str) -> str:
+    return next((line for line in content.splitlines() if line.strip()), "")
 
 
 def _is_header(cells: Sequence[str]) -> bool:
@@ -78,7 +83,21 @@ def _is_header(cells: Sequence[str]) -> bool:
 
 
 def _column_rows(path: Path, content: str, form: str) -> list[Row]:
-    reader = csv.reader(io.StringIO(content, newline=""), **DIALECTS[form])
+    """The rows; a csv list whose quotes are no quotes around cells is read as EveryVoice reads every one."""
+    if form != "csv":
+        return _rows_in(path, content, form, DIALECTS[form])
+    delimiter = ";" if _is_header(_first_line(content).split(";")) else ","
+    try:
+        return _rows_in(path, content, form, {**CSV, "delimiter": delimiter})
+    except DataError as error:
+        try:
+            return _rows_in(path, content, form, {**PSV, "delimiter": delimiter})
+        except DataError:
+            raise error from None
+
+
+def _rows_in(path: Path, content: str, form: str, dialect: Mapping[str, Any]) -> list[Row]:
+    reader = csv.reader(io.StringIO(content, newline=""), **dialect)
     rows: list[Row] = []
     header: list[str] | None = None
     try:
@@ -126,13 +145,16 @@ def _require_header(path: Path, header: list[str], form: str) -> None:
 
 def _ljspeech_rows(path: Path, content: str) -> list[Row]:
     rows = []
-    for number, line in enumerate(io.StringIO(content), start=1):
-        cells = line.rstrip("\r\n").split("|")
-        if cells == [""]:
-            continue
-        _require_columns(path, number, len(cells), {2, 3}, "ljspeech")
-        text = cells[2].strip() if len(cells) == 3 else ""
-        rows.append(Row(number, {"basename": cells[0], "characters": text or cells[1]}))
+    reader = csv.reader(io.StringIO(content, newline=""), **PSV)
+    try:
+        for cells in reader:
+            if not cells:
+                continue
+            _require_columns(path, reader.line_num, len(cells), {2, 3}, "ljspeech")
+            text = cells[2].strip() if len(cells) == 3 else ""
+            rows.append(Row(reader.line_num, {"basename": cells[0], "characters": text or cells[1]}))
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num} cannot be read", found=str(error)) from error
     return rows
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from retimbre.checkpoint.read import read
@@ -11,11 +11,14 @@ from retimbre.data.check import Checked, check_sets
 from retimbre.data.features import PrepareOptions
 from retimbre.data.manifest import read_filelist
 from retimbre.data.prepare import RecordedSet
+from retimbre.diagnose.scores import score_sets, write_scores
 from retimbre.errors import CheckpointError
 from retimbre.jobs.listener import Listener
 from retimbre.models.explain import explain
+from retimbre.models.load import load_model
 from retimbre.recipe.recipe import Data, Recipe
 from retimbre.text.symbols import SymbolTable
+from retimbre.training.fastspeech2 import loss_weights
 from retimbre.training.listed import listed_in
 from retimbre.training.material import spectrogram_of
 
@@ -24,10 +27,15 @@ CHECKED = "checked-data.json"  # EveryVoice's name for it
 
 @dataclass(frozen=True, kw_only=True)
 class Checkup:
-    """All utterances, and where what was found about each is written."""
+    """All utterances, and where what was found about each is written.
+
+    Args:
+        scores: The losses of a model on each, if one was given.
+    """
 
     checked: tuple[Checked, ...]
     path: Path
+    scores: Path | None = None
 
     def to_text(self) -> str:
         """A line for each finding, and how many utterances are as they should be."""
@@ -41,6 +49,7 @@ def check_data(
     *,
     model: Path | None,
     filelist: Path | None,
+    preprocessed: Path | None = None,
     folder: Path,
     n_workers: int | None,
     listener: Listener,
@@ -48,8 +57,10 @@ def check_data(
     """Look at every recording and text of a recipe, and write what is found to `folder`.
 
     Args:
-        model: Whose symbols are to be known; without one, those of the recipe's base.
+        model: Whose symbols are to be known, and whose losses are written; without one, the symbols of the
+            recipe's base.
         filelist: Instead of the recipe's own lists.
+        preprocessed: A folder whose prepared audio the model is judged on, instead of the recordings.
     """
     path = model or recipe.base
     described = explain(read(path)).description if path else None
@@ -58,8 +69,9 @@ def check_data(
             f"{model} reads no texts", expected="a text-to-spec checkpoint", found=described.family
         )
     table = SymbolTable(described.symbols) if described and described.symbols else None
+    sets = _sets(recipe.data, filelist)
     checked = check_sets(
-        _sets(recipe.data, filelist),
+        sets,
         described.mel if described else spectrogram_of(recipe.spectrogram),
         table=table,
         reading=described.reading if described else None,
@@ -70,7 +82,16 @@ def check_data(
         listener.say("Symbols", "are not looked up: give a text-to-spec checkpoint as MODEL")
     rows = [one.to_dict() for one in checked]
     write_text(folder / CHECKED, json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
-    return Checkup(checked=tuple(checked), path=folder / CHECKED)
+    scores = None
+    if model is not None:
+        prepared = sets if preprocessed is None else [_prepared(one, preprocessed) for one in sets]
+        found = score_sets(prepared, load_model(model), loss_weights(recipe.training), listener)
+        scores = write_scores(folder, found, described.step if described else 0)
+    return Checkup(checked=tuple(checked), path=folder / CHECKED, scores=scores)
+
+
+def _prepared(one: RecordedSet, preprocessed: Path) -> RecordedSet:
+    return replace(one, recordings=preprocessed, are_cleaned=True)
 
 
 def _sets(data: Data, filelist: Path | None) -> Sequence[RecordedSet]:

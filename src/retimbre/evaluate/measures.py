@@ -1,5 +1,6 @@
 """The measures we know: what each means and does not tell, and all of them for one pair of recordings."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from retimbre.evaluate.periodicity import periodicity_error
 from retimbre.evaluate.prosody import prosody_errors
 from retimbre.evaluate.quality import has_pesq, pesq_score
 from retimbre.evaluate.spectral import mel_cepstral_distortion, mel_distance
+from retimbre.evaluate.stoi import has_stoi, stoi_score
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +118,44 @@ PESQ = Measure(
     blind_spot="Made for telephone lines, not for synthetic speech; hears nothing above 7 kHz.",
 )
 
+STOI = Measure(
+    key="stoi",
+    name="STOI",
+    unit="%",
+    lower_is_better=False,
+    definition=(
+        "Short-time objective intelligibility (Taal et al. 2011) at 10 kHz: correlation of the envelopes in "
+        "15 third-octave bands over 0.4 s, 100 % for the same sound."
+    ),
+    blind_spot="Made for noise over speech; it is high for every vocoder that keeps the envelope.",
+    n_decimals=1,
+)
+WORD_ERRORS = Measure(
+    key="word_errors",
+    name="word error rate",
+    unit="%",
+    lower_is_better=True,
+    definition=(
+        "Words that a recogniser (Whisper tiny.en) hears wrong, misses or adds, per word of the text; mean "
+        "over sentences. Numbers count as words, punctuation does not."
+    ),
+    blind_spot="Its own errors count too: read it beside that of the recordings. It knows only English.",
+    n_decimals=1,
+)
+SPEAKER_SIMILARITY = Measure(
+    key="speaker_similarity",
+    name="speaker similarity",
+    unit="cosine",
+    lower_is_better=False,
+    definition=(
+        "Cosine of the angle between what Resemblyzer's speaker encoder hears in the sentence and, on the "
+        "mean, in recordings of the voice that were trained on. Its network and weights, without its cutting "
+        "of pauses."
+    ),
+    blind_spot="Strangers of one sex can reach 0.7, and recordings of one person stay below 1.",
+    n_decimals=3,
+)
+
 MEASURES: tuple[Measure, ...] = (
     MCD,
     MEL_DISTANCE,
@@ -124,20 +164,27 @@ MEASURES: tuple[Measure, ...] = (
     VOICING_ERROR,
     F0_ERROR,
     PESQ,
+    STOI,
 )
+FREE_RUNNING_MEASURES: tuple[Measure, ...] = (MCD, WORD_ERRORS, SPEAKER_SIMILARITY)
+INSTALL = "pip install 'retimbre[evaluate]'"
 
 
 def available_measures() -> tuple[Measure, ...]:
-    """The measures that this installation can take."""
-    return tuple(measure for measure in MEASURES if measure is not PESQ or has_pesq())
+    """The measures of frame-aligned speech that this installation can take."""
+    without = {PESQ: has_pesq(), STOI: has_stoi()}
+    return tuple(measure for measure in MEASURES if without.get(measure, True))
 
 
 def missing_measures() -> tuple[Missing, ...]:
-    """The measures that it cannot, with the command that would change it."""
-    if has_pesq():
-        return ()
-    reason = "the package pesq is not installed: pip install 'retimbre[evaluate]'"
-    return (Missing(name=PESQ.name, reason=reason),)
+    """The measures of frame-aligned speech that it cannot, with the command that would change it."""
+    packages = {PESQ: "pesq", STOI: "pystoi"}
+    available = available_measures()
+    return tuple(
+        Missing(name=measure.name, reason=f"the package {package} is not installed: {INSTALL}")
+        for measure, package in packages.items()
+        if measure not in available
+    )
 
 
 def measured(reference: Audio, candidate: Audio, mel: MelSpec) -> dict[str, float]:
@@ -153,17 +200,14 @@ def measured(reference: Audio, candidate: Audio, mel: MelSpec) -> dict[str, floa
         F0_ERROR.key: prosody.f0_cents,
     }
     if has_pesq():
-        values[PESQ.key] = _pesq_or_nan(reference, candidate)
+        values[PESQ.key] = _or_nan(pesq_score, reference, candidate)
+    if has_stoi():
+        values[STOI.key] = 100 * _or_nan(stoi_score, reference, candidate)
     return values
 
 
-def measured_free_running(reference: Audio, candidate: Audio) -> dict[str, float]:
-    """What can be said of speech with its own timing: the distortion after time warping."""
-    return {MCD.key: mel_cepstral_distortion(reference, candidate, is_warped=True)}
-
-
-def _pesq_or_nan(reference: Audio, candidate: Audio) -> float:
+def _or_nan(score: Callable[[Audio, Audio], float], reference: Audio, candidate: Audio) -> float:
     try:
-        return pesq_score(reference, candidate)
+        return score(reference, candidate)
     except DataError:  # it finds no speech: no value for this utterance, and the table shows the gap
         return float("nan")

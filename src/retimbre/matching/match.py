@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -18,9 +19,11 @@ from retimbre.pipelines.fit import require_fit
 from retimbre.pipelines.synthesis import best_device
 from retimbre.pipelines.teacher_forcing import require_known_symbols, write_produced_specs
 from retimbre.recipe.read import read_recipe
-from retimbre.recipe.recipe import Recipe
+from retimbre.recipe.recipe import MAY_BE_MISSING, Recipe
 from retimbre.report.build import build_report
 from retimbre.training.build import spec_to_wav_from
+from retimbre.training.lineage import lists_of
+from retimbre.training.listed import has_given_split
 from retimbre.training.material import Material, prepare_material, require_same_lengths, without_long_texts
 from retimbre.training.run import (
     Finished,
@@ -35,7 +38,10 @@ from retimbre.training.train import describe
 
 CONTROL = "control"
 MATCHED_TO = "matched_to"  # in lineage.json: SHA-256 of the text-to-spec checkpoint
-PLACES = {"recordings", "filelist", "preprocessed"}  # of a project, which may have been moved
+PLACES: Any = {  # of a project, which may have been moved
+    **dict.fromkeys(("recordings", "filelist", "preprocessed", *MAY_BE_MISSING), True),
+    "more": {"__all__": {"recordings", "filelist"}},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,10 +205,13 @@ def _require_same_match(request: MatchRequest) -> None:
     lineage = json.loads((folder / "lineage.json").read_text(encoding="utf-8"))
     files = (
         ("vocoder", lineage["base"]["sha256"], asked.base),
-        ("list of recordings", lineage["data"]["sha256"], asked.data.filelist),
         ("text-to-spec model", lineage[MATCHED_TO], request.spec_model),
     )
     changed = [name for name, sha256, path in files if path and path.is_file() and sha256_of(path) != sha256]
+    lists = lists_of(asked.data)
+    read = ("other_lists",) if has_given_split(asked.data) else ("sha256", "other_lists")
+    if any(lineage["data"].get(name) != lists.get(name) for name in read):
+        changed.append("list of recordings")
     begun = read_recipe(stored_recipe(folder))
     data = begun.data.model_dump(exclude=PLACES)
     changed += [

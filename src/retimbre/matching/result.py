@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from retimbre.evaluate.measures import missing_measures
 from retimbre.matching.judge import Comparison, Contestant
 from retimbre.matching.misfit import Misfit
 from retimbre.matching.plan import Plan
@@ -66,13 +65,13 @@ def report_of(facts: ReportFacts, contestants: Sequence[Contestant], comparison:
         mel=facts.material.mel,
         systems=(REAL, *(c.system for c in contestants)),
         utterances=comparison.spoken,
-        scores={Kind.TEACHER_FORCED: comparison.scores},
+        scores={Kind.TEACHER_FORCED: comparison.scores, Kind.FREE_RUNNING: comparison.free_scores},
         comparisons=tuple(c for c in COMPARISONS if {c.system, c.against} <= names),
         facts=_facts(facts, contestants, comparison),
         notes=facts.notes,
         choices=tuple(facts.plan.choices),
         curves=_curves(facts),
-        missing=missing_measures(),
+        missing=comparison.missing,
     )
 
 

@@ -10,6 +10,7 @@ from retimbre.data.stats import Stats
 from retimbre.errors import CheckpointError, RetimbreError
 from retimbre.text.normalise import TextRules
 from retimbre.text.reading import Level, Reading, SpecialRules
+from retimbre.text.split import Splitting
 
 FORMAT_VERSION = 1
 
@@ -26,6 +27,7 @@ class Description:
         text_level: What the symbols are: "characters", or "phones".
         text_rules: How text becomes symbols.
         special_rules: Where a language or a data set has other text rules.
+        splitting: Whether and where long texts are cut before they are spoken.
         g2p: Language -> whose rules find its phones, for a model of phones that is given letters.
         speakers: Names in the order of their embedding rows.
         languages: Likewise.
@@ -44,6 +46,7 @@ class Description:
     text_level: Level = "characters"
     text_rules: TextRules = field(default_factory=TextRules)
     special_rules: SpecialRules = field(default_factory=SpecialRules)
+    splitting: Splitting = field(default_factory=Splitting)
     g2p: Mapping[str, str] = field(default_factory=dict)
     speakers: tuple[str, ...] = ("default",)
     languages: tuple[str, ...] = ("default",)
@@ -76,6 +79,7 @@ class Description:
             "text_level": self.text_level,
             "text_rules": self.text_rules.to_dict(),
             "special_rules": self.special_rules.to_dict(),
+            "splitting": self.splitting.to_dict(),
             "g2p": dict(self.g2p),
             "speakers": list(self.speakers),
             "languages": list(self.languages),
@@ -114,6 +118,7 @@ class Description:
             text_level=values.get("text_level", "characters"),
             text_rules=TextRules.from_dict(values["text_rules"]),
             special_rules=SpecialRules.from_dict(values.get("special_rules", {})),
+            splitting=Splitting.from_dict(values.get("splitting", {})),
             g2p=dict(values.get("g2p", {})),
             speakers=tuple(values["speakers"]),
             languages=tuple(values["languages"]),

@@ -9,7 +9,7 @@ original HiFi-GAN    nothing in the file; a config.json beside it
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ from retimbre.models.realized_symbols import (
 from retimbre.text.features import symbol_features
 from retimbre.text.normalise import CLEANERS, DOTTED, TextRules
 from retimbre.text.phones import languages_with_phones
+from retimbre.text.reading import SpecialRules
+from retimbre.text.split import Boundaries, Splitting
 
 METADATA_KEY = "retimbre"
 FEATURES_LEVEL = "phonological_features"  # EveryVoice's word for it
@@ -142,11 +144,14 @@ def _everyvoice_mel(audio: Mapping[str, Any], assumed: list[str]) -> MelSpec:
 
 
 def _everyvoice_text(known: Mapping[str, Any], rules: TextRules, assumed: list[str]) -> dict[str, Any]:
+    text = _mapping(_mapping(known.get("config")).get("text"))
     stats, languages = known.get("stats"), _names(known.get("lang2id"))
     reads_letters = _level(known) == "characters"
     return {
         "text_level": "characters" if reads_letters else "phones",
         "text_rules": rules,
+        "special_rules": _special_rules(text, assumed),
+        "splitting": _splitting(text),
         "g2p": {} if reads_letters else _engines(known, languages, assumed),
         "speakers": _names(known.get("speaker2id")),
         "languages": languages,
@@ -172,18 +177,53 @@ def _level(known: Mapping[str, Any]) -> str:
 
 
 def _rules(text: Mapping[str, Any], assumed: list[str]) -> TextRules:
-    named = [str(name).removeprefix(DOTTED) for name in text.get("cleaners", ())]
-    if unknown := [name for name in named if name not in CLEANERS]:
-        assumed.append(f"text without the cleaners {', '.join(unknown)}, which are the trainer's own code")
-    for name in ("language_to_replace", "dataset_to_replace", "language_cleaners", "dataset_cleaners"):
-        if text.get(name):
-            assumed.append(f"text without its {name}")
     try:
         return TextRules(
-            to_replace=dict(text.get("to_replace") or {}), cleaners=tuple(n for n in named if n in CLEANERS)
+            to_replace=dict(text.get("to_replace") or {}),
+            cleaners=_cleaners(text.get("cleaners") or (), assumed),
         )
     except (TextError, TypeError, ValueError) as error:
         raise CheckpointError("the text rules in the file make no sense", found=str(error)) from error
+
+
+def _special_rules(text: Mapping[str, Any], assumed: list[str]) -> SpecialRules:
+    try:
+        return SpecialRules(
+            language_cleaners=_cleaners_by_name(text.get("language_cleaners"), assumed),
+            language_to_replace=_replacements_by_name(text.get("language_to_replace")),
+            dataset_cleaners=_cleaners_by_name(text.get("dataset_cleaners"), assumed),
+            dataset_to_replace=_replacements_by_name(text.get("dataset_to_replace")),
+        )
+    except (TextError, TypeError, ValueError) as error:
+        raise CheckpointError("the text rules in the file make no sense", found=str(error)) from error
+
+
+def _cleaners_by_name(named: Any, assumed: list[str]) -> dict[str, tuple[str, ...]]:
+    return {str(name): _cleaners(cleaners, assumed) for name, cleaners in dict(named or {}).items()}
+
+
+def _replacements_by_name(named: Any) -> dict[str, dict[str, str]]:
+    return {str(name): dict(replacements) for name, replacements in dict(named or {}).items()}
+
+
+def _cleaners(names: Iterable[Any], assumed: list[str]) -> tuple[str, ...]:
+    named = [str(name).removeprefix(DOTTED) for name in names]
+    if unknown := [name for name in named if name not in CLEANERS]:
+        assumed.append(f"text without the cleaners {', '.join(unknown)}, which are the trainer's own code")
+    return tuple(name for name in named if name in CLEANERS)
+
+
+def _splitting(text: Mapping[str, Any]) -> Splitting:
+    """Files from before EveryVoice 0.4 say nothing of it: then as it does today."""
+    usual = Boundaries()
+    boundaries = {
+        str(language): Boundaries(
+            strong=str(signs.get("strong", usual.strong)), weak=str(signs.get("weak", usual.weak))
+        )
+        for language, signs in _mapping(text.get("boundaries")).items()
+        if isinstance(signs, Mapping)
+    }
+    return Splitting(is_on=text.get("split_text") is not False, boundaries=boundaries)
 
 
 def _features(

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def _everyvoice_config(loaded: Loaded) -> dict[str, Any]:
     _require_possible(loaded.path, described.mel, config)
     return {
         "VERSION": "1.0",
-        "contact": dict(described.lineage.get("contact") or NOBODY),
+        "contact": _contact(described.lineage.get("contact")),
         "model": {
             "resblock": config.resblock,
             "upsample_rates": list(config.upsample_rates),
@@ -85,6 +86,17 @@ def _everyvoice_config(loaded: Loaded) -> dict[str, Any]:
         },
         "preprocessing": {"audio": _everyvoice_audio(described)},
     }
+
+
+def _contact(known: object) -> dict[str, str]:
+    """Who answers for a voice, from EveryVoice's two words or from a recipe's one, as in `Ann <ann@…>`."""
+    if isinstance(known, Mapping) and known:
+        return {str(word): str(value) for word, value in known.items()}
+    name, address = parseaddr(known) if isinstance(known, str) else ("", "")
+    if "@" not in address:
+        name, address = (str(known) if known else ""), ""
+    told = {"contact_name": name, "contact_email": address}
+    return NOBODY | {word: value for word, value in told.items() if value}
 
 
 def _everyvoice_audio(described: Description) -> dict[str, Any]:

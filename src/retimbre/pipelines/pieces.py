@@ -1,7 +1,7 @@
 """A text as the pieces in which it is spoken: the symbols of each, and the words that they belong to."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from retimbre.errors import TextError
@@ -10,22 +10,10 @@ from retimbre.models.load import Loaded
 from retimbre.pipelines.everyvoice import ids_of
 from retimbre.text.arpabet import phones_of_arpabet
 from retimbre.text.reading import Read
-from retimbre.text.split import DESIRED, LONGEST, Boundaries, split_text
+from retimbre.text.split import DESIRED, LONGEST, Splitting, split_text
 
 Form = Literal["characters", "phones", "arpabet"]
 SPACE = " "
-
-
-@dataclass(frozen=True, kw_only=True)
-class Splitting:
-    """Whether and where long texts are cut into pieces.
-
-    Args:
-        boundaries: Of languages that have others than "!?." and ":;,".
-    """
-
-    is_on: bool = True
-    boundaries: Mapping[str, Boundaries] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,12 +50,13 @@ def pieces_of(
     """What the model speaks for `text`, one piece after the other.
 
     Args:
+        splitting: None: as the model was trained with.
         form: What is given. Characters become phones where the model reads phones and has rules for them.
 
     Raises:
         TextError: if something of it cannot be said, or nothing is left.
     """
-    described, splitting = loaded.description, splitting or Splitting()
+    described, splitting = loaded.description, splitting or loaded.description.splitting
     language = language or described.languages[0]
     if form != "characters" and described.text_level == "characters":
         raise TextError(

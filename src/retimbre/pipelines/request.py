@@ -6,8 +6,8 @@ from pathlib import Path
 
 from retimbre.errors import DataError, TextError
 from retimbre.models.fastspeech2.variance import Controls
-from retimbre.pipelines.pieces import Form, Splitting
-from retimbre.text.split import Boundaries
+from retimbre.pipelines.pieces import Form
+from retimbre.text.split import Boundaries, Splitting
 
 OUTPUT_TYPES = ("wav", "spec", "textgrid", "readalong-xml", "readalong-html")
 NEED_SOUND = ("wav", "readalong-html")
@@ -19,6 +19,8 @@ class Request:
     """Texts, how they are spoken, and what is written of them.
 
     Args:
+        split_overrides: What `-c` says about the splitting of long texts (see `splitting_from`).
+        splits: Are they split at all? None: as `split_overrides`, or else the model, says.
         text_representation: What the texts are. None: as written, but phones of a list win where a model
             reads phones.
         style_reference: A recording whose style is followed.
@@ -28,7 +30,8 @@ class Request:
     texts: tuple[str, ...] = ()
     filelist: Path | None = None
     text_representation: Form | None = None
-    splitting: Splitting = field(default_factory=Splitting)
+    split_overrides: tuple[str, ...] = ()
+    splits: bool | None = None
     output_types: tuple[str, ...] = ("wav",)
     output_dir: Path | None = None
     is_simply_named: bool = False
@@ -42,6 +45,7 @@ class Request:
     device: str = "auto"
 
     def __post_init__(self) -> None:
+        self.splitting(Splitting())  # refuses what cannot be changed
         if unknown := [kind for kind in self.output_types if kind not in OUTPUT_TYPES]:
             raise DataError(f"there is no output type '{unknown[0]}'", expected=" or ".join(OUTPUT_TYPES))
         if not self.texts and self.filelist is None:
@@ -54,10 +58,9 @@ class Request:
             self._require_nothing_else()
 
     def _require_nothing_else(self) -> None:
-        """Teacher forcing takes time, pitch, energy and style as they are."""
+        """Teacher forcing takes time, pitch and energy as they are."""
         changed = {
             "a control of duration, pitch or energy": self.controls != Controls(),
-            "a style reference": self.style_reference is not None,
             "another text representation": self.text_representation == "arpabet",
         }
         for what, is_given in changed.items():
@@ -67,6 +70,10 @@ class Request:
                     expected="specs as the model produces them for the recordings",
                     do="leave out one of the two",
                 )
+
+    def splitting(self, trained: Splitting) -> Splitting:
+        """Whether and where long texts are cut, for a model that was trained with `trained`."""
+        return splitting_from(self.split_overrides, is_on=self.splits, trained=trained)
 
     @property
     def needs_sound(self) -> bool:
@@ -79,17 +86,20 @@ class Request:
         return any(kind in NEED_TIMES for kind in self.output_types)
 
 
-def splitting_from(overrides: Sequence[str], *, is_on: bool | None = None) -> Splitting:
+def splitting_from(
+    overrides: Sequence[str], *, is_on: bool | None = None, trained: Splitting | None = None
+) -> Splitting:
     """What `-c key=value` says about the splitting of texts, in the words of EveryVoice's configuration.
 
     Args:
         overrides: `text.split_text=false`, `text.boundaries.LANGUAGE.strong=…` or `….weak=…`.
         is_on: What --split-text or --no-split-text says; it wins.
+        trained: What the model was trained with; it holds where nothing is said.
 
     Raises:
         TextError: for any other key.
     """
-    splitting = Splitting()
+    splitting = trained or Splitting()
     for override in overrides:
         key, equals, value = override.partition("=")
         parts = key.strip().split(".")

@@ -1,5 +1,6 @@
 """Texts, lists or recordings' texts in; sounds, specs and times on disk out."""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from retimbre.audio.files import load_audio
 from retimbre.audio.mel import log_mel
+from retimbre.data.adopted import Adopted
 from retimbre.data.coverage import read_utterance
 from retimbre.data.manifest import read_filelist
 from retimbre.data.store import Store
@@ -94,7 +96,7 @@ def _free(request: Request, loaded: Loaded, listener: Listener) -> Iterator[Resu
             loaded,
             language=_named_language(line, request, loaded),
             form=line.form,
-            splitting=request.splitting,
+            splitting=request.splitting(loaded.description.splitting),
         )
         for line in lines
     ]
@@ -117,15 +119,30 @@ def _named_language(line: Line, request: Request, loaded: Loaded) -> str | None:
 
 def _forced(request: Request, loaded: Loaded, listener: Listener) -> Iterator[Result]:
     """Each text as long as its recording; nothing is ever split, for the recording is not."""
-    store = Store(request.teacher_forcing or Path())
     utterances = _recorded(request, loaded)
     require_names_differ(utterances, request)
-    produced = teacher_forced_specs(
-        utterances, store, loaded, batch_size=request.batch_size, listener=listener
-    )
-    for utterance, spec in produced:
-        times = _times_of_recording(utterance, store, loaded) if request.needs_times else None
-        yield Result(utterance=utterance, spec=spec, times=times)
+    with tempfile.TemporaryDirectory() as temporary:
+        store = _features(request, utterances, loaded, Path(temporary))
+        produced = teacher_forced_specs(
+            utterances,
+            store,
+            loaded,
+            style=style_of(request.style_reference, loaded) if request.style_reference else None,
+            batch_size=request.batch_size,
+            listener=listener,
+        )
+        for utterance, spec in produced:
+            times = _times_of_recording(utterance, store, loaded) if request.needs_times else None
+            yield Result(utterance=utterance, spec=spec, times=times)
+
+
+def _features(request: Request, utterances: list[Utterance], loaded: Loaded, temporary: Path) -> Store:
+    """Those in the folder of teacher forcing; where EveryVoice made it, ours of its audio."""
+    folder, mel = request.teacher_forcing or Path(), loaded.description.mel
+    adopted = Adopted(folder)
+    if adopted.lacks_our_features(utterances, mel):
+        return adopted.features_in(temporary, utterances, mel)
+    return Store(folder)
 
 
 def _recorded(request: Request, loaded: Loaded) -> list[Utterance]:

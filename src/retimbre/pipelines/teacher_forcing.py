@@ -17,7 +17,7 @@ from retimbre.data.store import Store
 from retimbre.data.utterance import Utterance
 from retimbre.errors import DataError, TextError
 from retimbre.jobs.listener import Listener, Silent
-from retimbre.models.fastspeech2.batch import Item, collate
+from retimbre.models.fastspeech2.batch import Item, collate, reference_batch
 from retimbre.models.load import Loaded
 from retimbre.pipelines.everyvoice import ids_of, index_of
 from retimbre.pipelines.fit import text_to_spec_in
@@ -69,15 +69,20 @@ def name_in_list(name: str, names: tuple[str, ...]) -> str | None:
     return None if name == "default" or len(names) == 1 else name
 
 
-def require_known_symbols(utterances: Sequence[Utterance], loaded: Loaded) -> None:
-    """Raise TextError, naming symbols and utterances, if the model cannot read some of the texts."""
+def require_known_symbols(utterances: Sequence[Utterance], loaded: Loaded, *, do: str | None = None) -> None:
+    """Raise TextError, naming symbols and utterances, if the model cannot read some of the texts.
+
+    Args:
+        do: What helps, where the model could still be given more symbols.
+    """
     description = loaded.description
     unknown = unknown_symbols(utterances, SymbolTable(description.symbols), description.reading)
     if unknown:
         shown = "; ".join(f"'{symbol}' in {', '.join(names[:3])}" for symbol, names in unknown.items())
         raise TextError(
             f"the text-to-spec model has no symbols for some of the texts ({shown})",
-            do="correct the list, or take a model that knows them; 'retimbre inspect FILE' lists its symbols",
+            do=do
+            or "correct the list, or take a model that knows them; 'retimbre inspect FILE' lists its symbols",
         )
 
 
@@ -87,6 +92,7 @@ def teacher_forced_specs(
     loaded: Loaded,
     *,
     has_true_prosody: bool = False,
+    style: Float[Tensor, "mels frames"] | None = None,
     batch_size: int = 8,
     listener: Listener | None = None,
 ) -> Iterator[tuple[Utterance, Float[Tensor, "mels frames"]]]:
@@ -94,6 +100,7 @@ def teacher_forced_specs(
 
     Args:
         has_true_prosody: Give the model the recording's pitch and energy too, instead of its own.
+        style: Spec of another recording whose style all of them follow, instead of each its own recording's.
     """
     listener = listener or Silent()
     model = text_to_spec_in(loaded)
@@ -106,7 +113,11 @@ def teacher_forced_specs(
         items = [training_item(utterance, store, loaded) for utterance in group]
         batch = collate(items, pad_spec=mel.silence).to(device)
         with torch.inference_mode():
-            spoken = model.teacher_force(batch, has_true_prosody=has_true_prosody)
+            spoken = model.teacher_force(
+                batch,
+                has_true_prosody=has_true_prosody,
+                reference=None if style is None else reference_batch([style] * len(group)).to(device),
+            )
         for row, utterance in enumerate(group):
             yield utterance, spoken.spec[row, : int(spoken.n_frames[row])].T.cpu().clone()
         listener.progress("Produced specs", min(start + batch_size, len(ordered)), len(ordered))

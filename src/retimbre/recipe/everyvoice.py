@@ -16,7 +16,14 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from retimbre.recipe.everyvoice_check import require_text_to_spec, require_vocoder
-from retimbre.recipe.everyvoice_data import Lists, data_values, lists_of, place_values, steps_per_epoch
+from retimbre.recipe.everyvoice_data import (
+    Lists,
+    data_values,
+    lists_of,
+    note_of_place,
+    place_values,
+    steps_per_epoch,
+)
 from retimbre.recipe.everyvoice_files import SCHEMAS, Merged, kind_of, placed, read_project
 from retimbre.recipe.everyvoice_names import ACTIVATIONS
 from retimbre.recipe.everyvoice_schema import (
@@ -29,7 +36,7 @@ from retimbre.recipe.everyvoice_schema import (
     TextToSpec,
     TextToSpecModel,
 )
-from retimbre.recipe.everyvoice_text import text_values
+from retimbre.recipe.everyvoice_text import FEATURES_LEVEL, text_values
 from retimbre.recipe.everyvoice_training import (
     Pace,
     base_of,
@@ -90,6 +97,7 @@ def adopted(path: Path, overrides: Iterable[str] = ()) -> Adopted:
         apply_override(values, one, place=lambda key, value: placed(key, value, folder))
         for one in merged.own_overrides
     ]
+    notes.insert(0, note_of_place(values))
     return Adopted(values=values, overridden=tuple(own), notes=tuple(dict.fromkeys(notes)))
 
 
@@ -142,12 +150,12 @@ def _common(
     config: TextToSpec | SpecToWav, lists: Lists | None, merged: Merged, notes: list[str]
 ) -> dict[str, Any]:
     """What both stages have in common, but for training."""
-    places = place_values(config.training, merged, notes)
+    places = place_values(config.training, merged)
     contact = config.contact
     return {
         "stage": merged.stage,
         **places,
-        "base": base_of(config.training, merged),
+        "base": base_of(config.training, merged, notes),
         "contact": f"{contact.contact_name} <{contact.contact_email}>",
         "data": data_values(config.preprocessing, lists, Path(places["runs"]), merged, notes),
         "spectrogram": _spectrogram(config.preprocessing.audio),
@@ -180,6 +188,8 @@ def _text_to_spec_sizes(model: TextToSpecModel) -> dict[str, Any]:
         "learns_alignment": model.learn_alignment,
         "has_speakers": model.multispeaker,
         "has_languages": model.multilingual,
+        "has_style_tokens": model.use_global_style_token_module,
+        "reads_features": model.target_text_representation_level == FEATURES_LEVEL,
     }
 
 

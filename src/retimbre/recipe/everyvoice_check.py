@@ -8,6 +8,7 @@ from retimbre.recipe.everyvoice_schema import Audio, SpecToWav, SpecToWavModel, 
 
 NEWEST = {"text-to-spec": (1, 1), "spec-to-wav": (1, 0)}
 SPEC_TYPES = ("mel-librosa", "mel")
+STYLE_HEADS = 4  # of the attention to style tokens
 ISTFT_HOP = 4  # samples per column of the inverse transform
 
 
@@ -21,15 +22,13 @@ def require_text_to_spec(config: TextToSpec, merged: Merged, notes: list[str]) -
     _require_spectrogram(config.preprocessing.audio, merged)
     model = config.model
     _require_one_width(model, merged)
-    if model.target_text_representation_level == "phonological_features":
-        raise _unsupported(
-            merged,
-            "model.target_text_representation_level",
-            "phonological_features",
-            "write 'phones' or 'characters'; EveryVoice 0.5.0 cannot load its own models of features",
+    if model.use_global_style_token_module and model.encoder.input_dim % STYLE_HEADS:
+        raise RecipeError(
+            f"{merged.where('model.encoder.input_dim')}: style tokens do not fit this width",
+            expected=f"an input_dim that {STYLE_HEADS} divides",
+            found=str(model.encoder.input_dim),
+            do="write 'input_dim: 256' in all five",
         )
-    if model.use_global_style_token_module:
-        raise _unsupported(merged, "model.use_global_style_token_module", "true", "write 'false'")
     audio = config.preprocessing.audio
     if audio.output_sampling_rate != audio.input_sampling_rate:
         notes.append("output_sampling_rate: only a vocoder's; text-to-spec is trained at the input rate")
@@ -139,7 +138,3 @@ def _require_hop(model: SpecToWavModel, audio: Audio, merged: Merged) -> None:
             found=str(audio.vocoder_segment_size),
             do=f"write 'vocoder_segment_size: {max(1, round(audio.vocoder_segment_size / hop)) * hop}'",
         )
-
-
-def _unsupported(merged: Merged, key: str, value: str, do: str) -> RecipeError:
-    return RecipeError(f"{merged.where(key)}: '{key}: {value}' is not supported", do=do)

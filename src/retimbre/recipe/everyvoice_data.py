@@ -1,15 +1,16 @@
 """EveryVoice's data section and loggers -> which recordings, which split, and where results go."""
 
 import csv
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from retimbre.errors import RecipeError
 from retimbre.recipe.everyvoice_files import Merged
-from retimbre.recipe.everyvoice_names import SUB_FOLDERS, filelist_format
-from retimbre.recipe.everyvoice_schema import Dataset, Preprocessing, Training
+from retimbre.recipe.everyvoice_names import FILELIST_LOADERS, SUB_FOLDERS
+from retimbre.recipe.everyvoice_places import run_name, runs_beside
+from retimbre.recipe.everyvoice_schema import Dataset, Preprocessing, SpecToWavTraining, Training
 
 FEATURES = ("audio", "spec", "pitch", "energy", "synthesized_spec", "duration")
 SHORTEST_S = 0.001  # where a file says 0: no limit
@@ -31,7 +32,7 @@ def folder_of(merged: Merged) -> Path:
 
 def lists_of(training: Training, merged: Merged, notes: list[str]) -> Lists | None:
     """EveryVoice's own split, if its preprocessing has made one."""
-    filelist_format(training.filelist_loader, merged.where("training.filelist_loader"))
+    FILELIST_LOADERS.meaning(training.filelist_loader, merged.where("training.filelist_loader"))
     folder = folder_of(merged)
     given = {name: getattr(training, name) for name in ("training_filelist", "validation_filelist")}
     paths = {name: (folder / path).resolve() for name, path in given.items() if path}
@@ -96,19 +97,27 @@ def data_values(
     return values | _shares(data.train_split, merged)
 
 
-def place_values(training: Training, merged: Merged, notes: list[str]) -> dict[str, str]:
-    """The keys `name` and `runs`: our own folder beside EveryVoice's logs, so that nothing of its changes."""
+def place_values(training: Training, merged: Merged) -> dict[str, str]:
+    """The keys `name` and `runs`: our own folder beside EveryVoice's logs, so that nothing of its changes.
+
+    Where EveryVoice would go on in the folder of the vocoder that it matches, a run of its own is made.
+    """
     logger = training.logger
     SUB_FOLDERS.meaning(logger.sub_dir_callable, merged.where("training.logger.sub_dir_callable"))
-    name = re.sub(r"[^\w.-]+", "-", f"{logger.name}-{logger.version}").lstrip(".") or "run"
-    runs = (folder_of(merged) / logger.save_dir).resolve().parent / "runs"
+    is_matched = isinstance(training, SpecToWavTraining) and training.finetune
+    runs = runs_beside((folder_of(merged) / logger.save_dir).resolve())
+    return {"name": run_name(logger.name, logger.version, is_matched=is_matched), "runs": str(runs)}
+
+
+def note_of_place(values: Mapping[str, Any]) -> str:
+    """Where the results of a recipe go."""
+    run = Path(values["runs"]) / values["name"]
     there = (
         ", where a run is already: go on with it by --resume, or give -c training.logger.version=…"
-        if (runs / name).exists()
+        if run.exists()
         else ""
     )
-    notes.append(f"results go to {runs / name}{there}; nothing that EveryVoice wrote is changed")
-    return {"name": name, "runs": str(runs)}
+    return f"results go to {run}{there}; nothing that EveryVoice wrote is changed"
 
 
 def _set_values(one: Dataset, index: int, merged: Merged, notes: list[str]) -> dict[str, Any]:
@@ -130,7 +139,9 @@ def _set_values(one: Dataset, index: int, merged: Merged, notes: list[str]) -> d
         "label": one.label,
         "recordings": str((folder / one.data_dir).resolve()),
         "filelist": str((folder / one.filelist).resolve()),
-        "filelist_format": filelist_format(one.filelist_loader, merged.where(f"{key}.filelist_loader")),
+        "filelist_format": FILELIST_LOADERS.meaning(
+            one.filelist_loader, merged.where(f"{key}.filelist_loader")
+        ),
         "trims_silence": _trims_silence(one, notes),
     }
 

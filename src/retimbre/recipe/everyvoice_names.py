@@ -3,15 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Generic, TypeVar
 
 from retimbre.errors import RecipeError
 
+Found = TypeVar("Found")
 UTILS = "everyvoice.utils."
 NEVER_RUN = "code that a file names is never run"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Names:
+class Names(Generic[Found]):
     """What may stand in one place.
 
     Args:
@@ -21,10 +23,10 @@ class Names:
     """
 
     what: str
-    known: Mapping[str, str]
+    known: Mapping[str, Found]
     do: str
 
-    def meaning(self, name: str, where: str) -> str:
+    def meaning(self, name: str, where: str) -> Found:
         """What `name` stands for; RecipeError names the place `where` another one stands."""
         if name in self.known:
             return self.known[name]
@@ -46,7 +48,7 @@ CLEANERS = Names(
     },
     do="a recipe of your own says it as 'text.to_replace' (regular expression: replacement)",
 )
-FILELIST_LOADERS = Names(
+FILELIST_LOADERS = Names[str | None](  # to the form of the list; None: it is found out
     what="filelist_loader",
     known={
         UTILS + "generic_psv_filelist_reader": "psv",
@@ -54,6 +56,7 @@ FILELIST_LOADERS = Names(
         UTILS + "generic_dict_loader": "psv",
         UTILS + "generic_csv_filelist_reader": "csv",
         UTILS + "read_festival": "festival",
+        UTILS + "sniff_and_return_filelist_data": None,
     },
     do="a recipe of your own says the form of a list as 'data.filelist_format: psv', 'csv', …",
 )
@@ -67,21 +70,6 @@ SUB_FOLDERS = Names(
     known={UTILS + "get_current_time": "no folder of its own"},
     do="a recipe of your own names its folder with 'name'; here 'logger.version' does",
 )
-LISTS_TO_REWRITE: Mapping[str, str] = {
-    UTILS + "sniff_and_return_filelist_data": "of a form that is found out",
-}
-
-
-def filelist_format(name: str, where: str) -> str:
-    """The form of a list that a loader reads."""
-    if name in LISTS_TO_REWRITE:
-        raise RecipeError(
-            f"{where}: lists {LISTS_TO_REWRITE[name]} are not read here ({name})",
-            expected="a list with '|' between its columns",
-            do="write it so, with a first line such as basename|language|speaker|characters, and put "
-            f"'filelist_loader: {UTILS}generic_psv_filelist_reader'",
-        )
-    return FILELIST_LOADERS.meaning(name, where)
 
 
 def refuse_engine(name: str, language: str, where: str) -> RecipeError:

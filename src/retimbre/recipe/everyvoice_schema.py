@@ -16,7 +16,6 @@ RENAMED = {  # keys that had other names: before 2023-11-11, and in the guide of
 }
 T2S, S2W = "text_to_spec", "spec_to_wav"
 NO_EFFECT = "without effect in EveryVoice, too"
-ONLY_SPEAKING = "only matters when EveryVoice speaks long texts"
 Loss = Literal["mse", "mae"]
 Level = Literal["phone", "frame"]
 Word = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value)]
@@ -118,8 +117,8 @@ class Symbols(Part):
 class Boundaries(Part):
     """Where a long text may be split."""
 
-    strong: str = unused("!?.", ONLY_SPEAKING)
-    weak: str = unused(":;,", ONLY_SPEAKING)
+    strong: str = kept("!?.", "text.boundaries")
+    weak: str = kept(":;,", "text.boundaries")
 
 
 CLEANERS = ("everyvoice.utils.collapse_whitespace", "everyvoice.utils.strip_text")
@@ -136,8 +135,8 @@ class Text(Part):
     language_cleaners: dict[str, list[str]] = kept({}, "text.language_cleaners")
     dataset_cleaners: dict[str, list[str]] = kept({}, "text.dataset_cleaners")
     g2p_engines: dict[str, str] = kept({}, "text.g2p")
-    split_text: bool = unused(True, ONLY_SPEAKING)
-    boundaries: dict[str, Boundaries] = unused({}, ONLY_SPEAKING)
+    split_text: bool = kept(True, "text.split_text")
+    boundaries: dict[str, Boundaries] = kept({}, "text.boundaries")
 
 
 # ---- training of both stages -------------------------------------------------------------------------------
@@ -265,7 +264,7 @@ class TextToSpecModel(Part):
         "characters", "text.level"
     )
     learn_alignment: bool = kept(True, f"{T2S}.learns_alignment")
-    use_global_style_token_module: bool = kept(False, T2S)  # must be false
+    use_global_style_token_module: bool = kept(False, f"{T2S}.has_style_tokens")
     max_length: int = unused(1000, NO_EFFECT)
     mel_loss: Loss = kept("mse", "training.loss.spec_distance")
     use_postnet: bool = kept(True, f"{T2S}.has_postnet")

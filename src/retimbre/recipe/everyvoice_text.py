@@ -17,6 +17,7 @@ from retimbre.text.symbols import (
     label_of,
 )
 
+FEATURES_LEVEL = "phonological_features"  # of phones
 KINDS_BEFORE_0_3 = tuple(PUNCTUATION_BEFORE_0_3)[3:]
 
 
@@ -28,15 +29,16 @@ def text_values(text: Text, level: str, merged: Merged, notes: list[str]) -> dic
     for name in ("language_to_replace", "dataset_to_replace"):
         for label, replacements in getattr(text, name).items():
             _rules(replacements, (), merged, f"text.{name}.{label}")
-    table = symbol_table(text, level, merged)
-    finds_phones = level == "phones"
+    finds_phones = level != "characters"
+    table = symbol_table(text, "phones" if finds_phones else "characters", merged)
     for language, engine in text.g2p_engines.items():
         if finds_phones:
             raise refuse_engine(engine, language, merged.where(f"text.g2p_engines.{language}"))
         notes.append(f"text.g2p_engines: '{engine}' is never run; a model of characters does without phones")
     return {
         "symbols": list(table.symbols),
-        "level": level,
+        "level": "phones" if finds_phones else "characters",
+        **(_features(text, merged) if level == FEATURES_LEVEL else {}),
         "g2p": "own" if finds_phones else "",
         "cleaners": list(rules.cleaners),
         "to_replace": dict(rules.to_replace),
@@ -44,6 +46,24 @@ def text_values(text: Text, level: str, merged: Merged, notes: list[str]) -> dic
         "language_to_replace": text.language_to_replace,
         "dataset_cleaners": by_dataset,
         "dataset_to_replace": text.dataset_to_replace,
+        "split_text": text.split_text,
+        "boundaries": {language: signs.model_dump() for language, signs in text.boundaries.items()},
+    }
+
+
+def _features(text: Text, merged: Merged) -> dict[str, Any]:
+    """What tells punctuation and silence apart, where a network reads features."""
+    marks = _marks(text.symbols.punctuation, merged)
+    if old := [kind for kind in KINDS_BEFORE_0_3 if kind in marks]:
+        raise RecipeError(
+            f"{merged.where(f'text.symbols.punctuation.{old[0]}')}: '{old[0]}' has no phonological features",
+            expected=", ".join(PUNCTUATION),
+            found="the kinds of 0.1 and 0.2",
+            do="sort its signs into the later kinds",
+        )
+    return {
+        "punctuation": {kind: list(given) for kind, given in marks.items()},
+        "silence": text.symbols.silence,
     }
 
 

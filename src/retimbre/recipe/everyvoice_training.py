@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from retimbre.errors import CheckpointError, RecipeError
 from retimbre.recipe.everyvoice_data import folder_of
 from retimbre.recipe.everyvoice_files import Merged
+from retimbre.recipe.everyvoice_places import stand_in
 from retimbre.recipe.everyvoice_schema import (
     Noam,
     Optimiser,
@@ -121,12 +122,18 @@ def common_training(given: Training, pace: Pace, merged: Merged, notes: list[str
     }
 
 
-def base_of(given: Training, merged: Merged) -> str | None:
-    """What the run starts from. A file that is not there is never a reason to start from scratch."""
+def base_of(given: Training, merged: Merged, notes: list[str]) -> str | None:
+    """What the run starts from. A file that is not there is never a reason to start from scratch.
+
+    Where the guides of EveryVoice name a file of its own and our training has written another, that is taken.
+    """
     path = given.finetune_checkpoint
     if path is None:
         return None
     folder, place = folder_of(merged), merged.where("training.finetune_checkpoint")
+    if ours := stand_in(folder / path):
+        notes.append(f"finetune_checkpoint: nothing is at {path}; {ours}, which was trained here, is taken")
+        return str(ours)
     if not (folder / path).is_file():
         seen_from = f"{Path.cwd()}, then from {folder}" if place.startswith("'-c") else folder
         raise RecipeError(

@@ -9,6 +9,18 @@ Stage = Literal["text-to-spec", "spec-to-wav"]
 FilePath = Annotated[Path, PlainSerializer(str)]
 Distance = Literal["mse", "mae"]
 ListForm = Literal["psv", "tsv", "csv", "festival", "ljspeech"]
+PunctuationKind = Literal[
+    "exclamations",
+    "question_symbols",
+    "quotemarks",
+    "parentheses",
+    "periods",
+    "colons",
+    "semi_colons",
+    "hyphens",
+    "commas",
+    "ellipses",
+]
 MAY_BE_MISSING = ("training_filelist", "validation_filelist", "adopted")
 
 
@@ -89,17 +101,30 @@ class Spectrogram(Section):
     high_hz: float = Field(8000.0, gt=0, description="Upper end of the highest band.")
 
 
+class SplitPlaces(Section):
+    """After which signs a long text may be cut."""
+
+    strong: str = Field("!?.", description="Ends of sentences.")
+    weak: str = Field(":;,", description="Where there is no end of a sentence.")
+
+
 class Text(Section):
     """How text is cleaned and which symbols there are; only asked where no base checkpoint says it."""
 
     characters: str = Field("abcdefghijklmnopqrstuvwxyz", description="Letters beside the punctuation.")
     phones: tuple[str, ...] = Field((), description="Phones instead of letters.")
     symbols: tuple[str, ...] = Field(
-        (), description="The whole table in the order of its rows, instead of letters or phones."
+        (),
+        description="The whole table in the order of its rows, instead of letters or phones; with a base, "
+        "what it lacks of them is added.",
     )
     level: Literal["characters", "phones"] | None = Field(
         None, description="What the symbols are; none: phones where phones are given."
     )
+    punctuation: dict[PunctuationKind, tuple[str, ...]] = Field(
+        {}, description="Kind of punctuation -> its marks, instead of EveryVoice's."
+    )
+    silence: tuple[str, ...] = Field(("<SIL>",), description="Symbols of silence.")
     g2p: str = Field(
         "",
         description="Whose rules find the phones, as in 'eng'; 'own': each language's; none: in the list.",
@@ -119,6 +144,23 @@ class Text(Section):
     )
     dataset_to_replace: dict[str, dict[str, str]] = Field(
         {}, description="Label of a data set -> replacements for it, instead of all others."
+    )
+    split_text: bool = Field(True, description="Long texts are spoken in pieces.")
+    boundaries: dict[str, SplitPlaces] = Field(
+        {}, description="Language -> 'strong' and 'weak' signs after which its texts may be cut."
+    )
+
+
+class New(Section):
+    """What the base of a text-to-spec recipe lacks and learns; rows at the end of its tables."""
+
+    symbols: tuple[str, ...] = Field(
+        (), description="Letters, phones or signs; those that no text has are left out."
+    )
+    speakers: tuple[str, ...] = Field((), description="Names of the list; others stay the base's one voice.")
+    languages: tuple[str, ...] = Field((), description="Names of the list, as its codes of languages.")
+    begin_as: dict[str, str] = Field(
+        {}, description="New name -> the known one that it begins as; else the most similar, or the mean."
     )
 
 
@@ -158,10 +200,17 @@ class TextToSpecModel(Section):
     kernel: int = Field(9, gt=0, description="Length of the depthwise convolutions; odd.")
     dropout: float = Field(0.2, ge=0, lt=1, description="In encoder and decoder.")
     level: Literal["phone", "frame"] = Field("phone", description="Pitch and energy per symbol or per frame.")
-    has_postnet: bool = Field(False, description="With the post-net of 4.3 M parameters.")
+    has_postnet: bool = Field(False, description="With a post-net: 4.3 M parameters at its usual size.")
+    postnet_dim: int = Field(512, gt=0, description="Channels of the post-net.")
     learns_alignment: bool = Field(True, description="False: durations come with the training material.")
     has_speakers: bool = Field(False, description="One embedding for each speaker of the list.")
     has_languages: bool = Field(False, description="One embedding for each language of the list.")
+    has_style_tokens: bool = Field(
+        False, description="Global style tokens: speaks in the style of a recording."
+    )
+    reads_features: bool = Field(
+        False, description="Phonological features of phones instead of a row for each."
+    )
     decoder: Decoder = Field(Decoder(), description="Where it differs from the encoder.")
     duration: DurationPredictor = Field(DurationPredictor(), description="Predictor of durations.")
     pitch: ProsodyPredictor = Field(ProsodyPredictor(), description="Predictor of pitch.")
@@ -228,6 +277,9 @@ class Optimiser(Section):
     schedule: Literal["constant", "noam", "exponential", "cosine"] = Field(
         "constant", description="How the learning rate goes on after the warm-up."
     )
+    schedule_steps: int | None = Field(
+        None, gt=0, description="Length of a cosine's fall; none: the steps of the run."
+    )
     warmup_steps: int = Field(0, ge=0, description="Steps of linear warm-up.")
     decay: float = Field(0.999, gt=0, le=1, description="Factor per 1,000 steps for 'exponential'.")
     clip_norm: float = Field(1.0, gt=0, description="Largest L2 norm of one optimiser's gradients together.")
@@ -284,6 +336,7 @@ class Recipe(Section):
     data: Data = Field(description="Recordings and texts.")
     spectrogram: Spectrogram = Field(Spectrogram(), description="Only without a base.")
     text: Text = Field(Text(), description="Only without a base.")
+    new: New = Field(New(), description="Only with a base of text-to-spec.")
     text_to_spec: TextToSpecModel = Field(TextToSpecModel(), description="Only without a base.")
     spec_to_wav: SpecToWavModel = Field(SpecToWavModel(), description="Only without a base.")
     discriminators: Discriminators = Field(Discriminators(), description="Only where the base has none.")

@@ -30,17 +30,17 @@ def curve_svg(curve: Curve) -> Html:
     n_decimals = _decimals(high - low, high)
     bottom = TOP + height
     drawn = [
-        _line(LEFT, TOP, CURVE_WIDTH - RIGHT, TOP, "grid"),
-        _line(LEFT, bottom, CURVE_WIDTH - RIGHT, bottom, "grid"),
+        grid_line(LEFT, TOP, CURVE_WIDTH - RIGHT),
+        grid_line(LEFT, bottom, CURVE_WIDTH - RIGHT),
         tag("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in places), class_="curve"),
         tag("circle", cx=f"{places[-1][0]:.1f}", cy=f"{places[-1][1]:.1f}", r="2.5", class_="curve-end"),
-        _label(LEFT - 5, TOP + 4, number(high, n_decimals), "end"),
-        _label(LEFT - 5, bottom + 4, number(low, n_decimals), "end"),
-        _label(LEFT, CURVE_HEIGHT - 5, number(min(steps), 0), "start"),
-        _label(CURVE_WIDTH - RIGHT, CURVE_HEIGHT - 5, f"step {number(max(steps), 0)}", "end"),
+        label(LEFT - 5, TOP + 4, number(high, n_decimals), "end"),
+        label(LEFT - 5, bottom + 4, number(low, n_decimals), "end"),
+        label(LEFT, CURVE_HEIGHT - 5, number(min(steps), 0), "start"),
+        label(CURVE_WIDTH - RIGHT, CURVE_HEIGHT - 5, f"step {number(max(steps), 0)}", "end"),
     ]
     title = f"{curve.name}: from {number(values[0], n_decimals)} to {number(values[-1], n_decimals)}"
-    return _svg(drawn, CURVE_WIDTH, CURVE_HEIGHT, title)
+    return picture_svg(drawn, CURVE_WIDTH, CURVE_HEIGHT, title)
 
 
 def interval_svg(interval: Interval, *, most: float, outcome: str, title: str) -> Html:
@@ -57,10 +57,11 @@ def interval_svg(interval: Interval, *, most: float, outcome: str, title: str) -
             _line(place(interval.low), y, place(interval.high), y, f"bar {outcome}"),
             tag("circle", cx=f"{place(interval.mean):.1f}", cy=f"{y:.1f}", r="4", class_=f"dot {outcome}"),
         ]
-    return _svg(drawn, INTERVAL_WIDTH, INTERVAL_HEIGHT, title)
+    return picture_svg(drawn, INTERVAL_WIDTH, INTERVAL_HEIGHT, title)
 
 
-def _svg(drawn: Sequence[Html], width: float, height: float, title: str) -> Html:
+def picture_svg(drawn: Sequence[Html], width: float, height: float, title: str) -> Html:
+    """Everything that was drawn, under a title for those who cannot see it."""
     return tag(
         "svg",
         tag("title", title),
@@ -70,11 +71,17 @@ def _svg(drawn: Sequence[Html], width: float, height: float, title: str) -> Html
     )
 
 
+def grid_line(x1: float, y: float, x2: float) -> Html:
+    """A quiet level line."""
+    return _line(x1, y, x2, y, "grid")
+
+
 def _line(x1: float, y1: float, x2: float, y2: float, style: str) -> Html:
     return tag("line", x1=f"{x1:.1f}", y1=f"{y1:.1f}", x2=f"{x2:.1f}", y2=f"{y2:.1f}", class_=style)
 
 
-def _label(x: float, y: float, text: str, anchor: str) -> Html:
+def label(x: float, y: float, text: str, anchor: str) -> Html:
+    """A small text whose `anchor` (start, middle, end) is at x."""
     return tag("text", text, x=f"{x:.1f}", y=f"{y:.1f}", text_anchor=anchor)
 
 

@@ -12,6 +12,7 @@ from retimbre.evaluate.sanity import Levels
 from retimbre.evaluate.spectral import in_nepers
 from retimbre.report.contents import Kind, ReportData, Spoken, System
 from retimbre.report.markup import Content, Html, joined, tag
+from retimbre.report.melody import melody_svg
 from retimbre.report.numbers import direction, number
 from retimbre.report.picture import difference_uri, spectrogram_uri
 from retimbre.report.sound import data_uri
@@ -145,7 +146,23 @@ def _pictures(report: ReportData, spoken: Spoken) -> Html:
             _difference_figure(specs[name], specs[real], low, name, real) for name in models if name in specs
         ]
         caption += f" Differences: red is {MOST_DIFFERENCE_DB:.0f} dB or more too loud, blue too soft."
-    return joined(tag("div", *drawn, class_="pictures"), tag("p", caption, class_="quiet"))
+    return joined(
+        tag("div", *drawn, class_="pictures"), tag("p", caption, class_="quiet"), _melody(report, spoken)
+    )
+
+
+def _melody(report: ReportData, spoken: Spoken) -> Html:
+    """Pitch curves of the pictured systems on top of each other."""
+    audio = {
+        position: spoken.audio[system.name]
+        for position, system in enumerate(report.systems)
+        if system.name in report.pictured and system.name in spoken.audio
+    }
+    drawn = melody_svg(audio, report.mel)
+    if not drawn:
+        return drawn
+    names = [joined(named(report.systems[position], position), " ") for position in audio]
+    return tag("figure", drawn, tag("figcaption", "Pitch: ", *names))
 
 
 def _difference_figure(

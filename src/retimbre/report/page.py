@@ -18,7 +18,7 @@ HOW_TO_READ = {
     ),
     Kind.FREE_RUNNING: (
         "The models choose all lengths themselves, as in use. There is no recording to compare frame by "
-        "frame: listen."
+        "frame: what is measured are the words, the voice, and the spectrum after time warping."
     ),
 }
 HINT = "A version goes on at the moment where the other stopped. Audio in this page is lossless."

@@ -24,6 +24,28 @@ def split_ipa(text: str, form: Form | None = "NFC") -> tuple[str, ...]:
     Of white space only the simple space remains, as a symbol.
     """
     text = unicodedata.normalize("NFD", text).replace("c\u0327", C_CEDILLA)
+    symbols = _joined(text)
+    return tuple(unicodedata.normalize(form, symbol) if form else symbol for symbol in symbols)
+
+
+def with_marks(text: str, *, is_ipa: bool) -> tuple[str, ...]:
+    """The signs of `text`, each with the marks that belong to it, in the Unicode form in which they come.
+
+    Args:
+        is_ipa: Do modifier letters belong to the letter before them, too?
+    """
+    if is_ipa:
+        return tuple(_joined(text))
+    signs: list[str] = []
+    for char in text:
+        if signs and unicodedata.category(char)[0] == "M":
+            signs[-1] += char
+        else:
+            signs.append(char)
+    return tuple(signs)
+
+
+def _joined(text: str) -> list[str]:
     symbols: list[str] = []
     before = " "
     for char in text:
@@ -32,7 +54,7 @@ def split_ipa(text: str, form: Form | None = "NFC") -> tuple[str, ...]:
         elif char == " " or not (char.isspace() or char in UNSPOKEN):
             symbols.append(char)
         before = char
-    return tuple(unicodedata.normalize(form, symbol) if form else symbol for symbol in symbols)
+    return symbols
 
 
 def _joins(char: str, before: str) -> bool:

@@ -120,7 +120,7 @@ class Reading:
         said = phones_of(normalised, engine)
         return Read(text=said.text, guessed=said.guessed, silent=said.silent)
 
-    def of_phones(self, phones: str, *, language: str = "", label: str = "") -> Read:
-        """Phones that somebody wrote down."""
-        rules = self.special_rules.rules_for(self.rules, language=language, label=label)
+    def of_phones(self, phones: str, *, label: str = "") -> Read:
+        """Phones that somebody wrote down; as in EveryVoice, rules of a language are not for them."""
+        rules = self.special_rules.rules_for(self.rules, language="", label=label)
         return Read(text=normalise(phones, rules))

@@ -7,9 +7,10 @@ place, or give up: see `split_text`.
 import re
 import unicodedata
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
+from typing import Any
 
 from retimbre.text.ipa import TIE_BARS
 
@@ -23,6 +24,28 @@ class Boundaries:
 
     strong: str = "!?."
     weak: str = ":;,"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splitting:
+    """Whether and where long texts are cut into pieces.
+
+    Args:
+        boundaries: Of languages that have others than "!?." and ":;,".
+    """
+
+    is_on: bool = True
+    boundaries: Mapping[str, Boundaries] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; `from_dict` gives the same Splitting back."""
+        return {"is_on": self.is_on, "boundaries": {name: asdict(of) for name, of in self.boundaries.items()}}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Splitting":
+        """The Splitting that `to_dict` wrote; what is missing is as usual."""
+        boundaries = {name: Boundaries(**of) for name, of in values.get("boundaries", {}).items()}
+        return cls(is_on=bool(values.get("is_on", True)), boundaries=boundaries)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from torch import Generator
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from retimbre.errors import RetimbreError
+from retimbre.jobs.local import n_cores
 
 Item = TypeVar("Item")
 
@@ -84,7 +85,7 @@ def batch_loader(
         sampler=order,
         batch_size=None,
         collate_fn=_as_it_is,
-        num_workers=n_workers,
+        num_workers=min(n_workers, n_cores()),  # more of them would only wait for each other
         multiprocessing_context="forkserver" if n_workers else None,
         # A generator of its own: a loader must not draw from the numbers that dropout uses.
         generator=Generator().manual_seed(order.seed),

@@ -10,7 +10,6 @@ from retimbre.data.utterance import Utterance
 from retimbre.errors import DataError
 from retimbre.jobs.listener import Listener
 from retimbre.models.description import Description
-from retimbre.models.fastspeech2.model import FastSpeech2
 from retimbre.models.hifigan.batch import VocoderItem
 from retimbre.models.hifigan.config import DiscriminatorConfig
 from retimbre.models.hifigan.discriminators import Discriminators
@@ -21,6 +20,7 @@ from retimbre.pipelines.everyvoice import ids_of
 from retimbre.pipelines.fit import text_to_spec_in, vocoder_in
 from retimbre.pipelines.teacher_forcing import require_known_symbols, training_item
 from retimbre.recipe.recipe import Recipe
+from retimbre.training.additions import refuse_additions, with_additions
 from retimbre.training.everyvoice_state import beginning_of
 from retimbre.training.fastspeech2 import text_to_spec_job
 from retimbre.training.freezing import freeze
@@ -28,22 +28,21 @@ from retimbre.training.hifigan import spec_to_wav_job
 from retimbre.training.job import Job
 from retimbre.training.lineage import lineage
 from retimbre.training.material import Material, without_long_texts
-from retimbre.training.new_models import new_generator, new_text_to_spec
+from retimbre.training.new_models import begun_text_to_spec, new_generator
 
 SHOWN = 5  # guessed words
 
 
 def text_to_spec_from(recipe: Recipe, material: Material, base: Loaded | None, listener: Listener) -> Job:
     """A fastspeech2 with its utterances, pitch and energy normalised by the speaker's own statistics."""
+    added: tuple[str, ...] = ()
     if base is None:
-        config, description = new_text_to_spec(recipe, material)
-        model = FastSpeech2(config)
+        refuse_additions(recipe)
+        loaded = begun_text_to_spec(recipe, material)
+        require_known_symbols(material.utterances, loaded)
     else:
-        model, description = text_to_spec_in(base), base.description
-    loaded = Loaded(
-        model=model, description=description, path=recipe.base or recipe.runs, stage="text-to-spec"
-    )
-    require_known_symbols(material.utterances, loaded)
+        loaded, added = with_additions(recipe, material.utterances, base, listener)
+    model, description = text_to_spec_in(loaded), loaded.description
     _tell_guessed(material, description, listener)
     material = without_long_texts(material, recipe, loaded, listener)
     # Who goes on with a training goes on with its statistics: pitch and energy must mean what they meant.
@@ -51,7 +50,7 @@ def text_to_spec_from(recipe: Recipe, material: Material, base: Loaded | None, l
     description = replace(
         description,
         stats=kept or material.stats,
-        lineage=lineage(recipe, material, description.lineage),
+        lineage=lineage(recipe, material, description.lineage, added=added),
         step=0,
     )
     loaded = replace(loaded, description=description)
@@ -69,6 +68,7 @@ def text_to_spec_from(recipe: Recipe, material: Material, base: Loaded | None, l
 
 def spec_to_wav_from(recipe: Recipe, material: Material, base: Loaded | None, listener: Listener) -> Job:
     """A generator, its discriminators and utterances; specs are real ones, or produced ones for matching."""
+    refuse_additions(recipe)
     generator, description = _generator(recipe, material, base)
     discriminators = _discriminators(recipe, base, listener)
     is_produced = recipe.training.spec_source == "produced"

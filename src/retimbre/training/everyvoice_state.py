@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from retimbre.checkpoint.read import Contents, read
@@ -39,10 +40,11 @@ def beginning_of(recipe: Recipe, model: nn.Module, listener: Listener) -> Beginn
             do="write 'continues_base: false'",
         )
     contents = read(recipe.base)
+    shape_of = {name: parameter.shape for name, parameter in model.named_parameters()}
     slots = {
-        name: state
+        name: _grown(state, shape_of[name])
         for name, state in _slots_by_name(contents, recipe.training.optimiser.name).items()
-        if name in dict(model.named_parameters())
+        if name in shape_of
     }
     step = _step(contents)
     if step >= recipe.training.steps:
@@ -87,6 +89,19 @@ def _slots_by_name(contents: Contents, optimiser: str) -> dict[str, dict[str, Te
             raise _misfit(contents, f"{expected} for {names[number]}", found)
         by_name[names[number]] = slots
     return _ours(by_name)
+
+
+def _grown(slots: Mapping[str, Tensor], shape: torch.Size) -> dict[str, Tensor]:
+    """The same with zeros for rows that were added to a table: nothing has moved them yet."""
+    if all(not tensor.ndim or tensor.shape == shape for tensor in slots.values()):
+        return dict(slots)
+    grown = {}
+    for slot, tensor in slots.items():
+        new = tensor.new_zeros(shape) if tensor.ndim else tensor.clone()
+        if tensor.ndim:
+            new[: len(tensor)] = tensor
+        grown[slot] = new
+    return grown
 
 
 def _numbered(contents: Contents) -> dict[int, dict[str, Tensor]]:

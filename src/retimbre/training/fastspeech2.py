@@ -19,6 +19,24 @@ from retimbre.training.job import Job
 from retimbre.training.objective import Progress, Turn, Verdict
 
 
+def loss_weights(settings: Training) -> LossWeights:
+    """What each loss counts, as a recipe says it."""
+    weights = settings.loss
+    return LossWeights(
+        spec=weights.spec,
+        postnet=weights.postnet,
+        pitch=weights.pitch,
+        energy=weights.energy,
+        duration=weights.duration,
+        attn_ctc=weights.attn_ctc,
+        attn_bin=weights.attn_bin,
+        spec_distance=Distance(weights.spec_distance),
+        pitch_distance=Distance(weights.pitch_distance),
+        energy_distance=Distance(weights.energy_distance),
+        duration_distance=Distance(weights.duration_distance),
+    )
+
+
 class UtteranceDataset(Dataset[Item]):
     """Whole utterances, held in memory."""
 
@@ -40,20 +58,7 @@ class TextToSpecObjective:
     ) -> None:
         self.model = model
         self.silence, self.settings, self.validation = silence, settings, validation
-        weights = settings.loss
-        self.weights = LossWeights(
-            spec=weights.spec,
-            postnet=weights.postnet,
-            pitch=weights.pitch,
-            energy=weights.energy,
-            duration=weights.duration,
-            attn_ctc=weights.attn_ctc,
-            attn_bin=weights.attn_bin,
-            spec_distance=Distance(weights.spec_distance),
-            pitch_distance=Distance(weights.pitch_distance),
-            energy_distance=Distance(weights.energy_distance),
-            duration_distance=Distance(weights.duration_distance),
-        )
+        self.weights = loss_weights(settings)
 
     def parts(self) -> dict[str, nn.Module]:
         """The one model."""

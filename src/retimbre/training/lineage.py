@@ -1,6 +1,6 @@
 """Where a checkpoint comes from: what it was tuned from and on, by hash, and who answers for it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +10,36 @@ from retimbre.recipe.recipe import Data, Recipe
 from retimbre.training.material import Material
 
 
-def lineage(recipe: Recipe, material: Material, before: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain values for the description; `before` is the lineage of the base. No paths: names and hashes."""
+def lineage(
+    recipe: Recipe, material: Material, before: Mapping[str, Any], *, added: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Plain values for the description. No paths: names and hashes.
+
+    Args:
+        before: The lineage of the base.
+        added: A sentence for each symbol, speaker and language that the base lacked.
+    """
     return {
         "retimbre": __version__,
         "stage": recipe.stage,
         "contact": recipe.contact,
         "base": _base(recipe.base, before) if recipe.base else None,
+        **({"added": list(added)} if added else {}),
         "data": {
-            "list": recipe.data.filelist.name,
-            "sha256": _digest(recipe.data.filelist),
-            **({"other_lists": others} if (others := _other_lists(recipe.data)) else {}),
+            **lists_of(recipe.data),
             "utterances": len(material.training),
             "minutes": round(material.duration_s / 60, 2),
         },
         "spec_source": recipe.training.spec_source if recipe.stage == "spec-to-wav" else "real",
         "seed": recipe.training.seed,
     }
+
+
+def lists_of(data: Data) -> dict[str, Any]:
+    """Every list that is read, by name and hash."""
+    others = _other_lists(data)
+    first = {"list": data.filelist.name, "sha256": _digest(data.filelist)}
+    return first | ({"other_lists": others} if others else {})
 
 
 def _other_lists(data: Data) -> list[dict[str, Any]]:

@@ -238,12 +238,21 @@ def _adopted(recipe: Recipe, base: Loaded | None) -> Adopted | None:
 def _folder(recipe: Recipe, adopted: Adopted | None) -> Path:
     """Features of EveryVoice's audio lie apart: those of the recordings have other lengths."""
     ours = recipe.data.preprocessed
-    return ours.with_name(f"{ours.name}-adopted") if adopted else ours
+    return ours.with_name(f"{ours.name}-adopted") if adopted and adopted.has_audio else ours
+
+
+def prepared_in(recipe: Recipe, base: Loaded | None) -> tuple[Store, list[RecordedSet]]:
+    """Where the material of a recipe lies, and what is prepared there: EveryVoice's audio if that is used."""
+    adopted = _adopted(recipe, base)
+    sets = [_from_everyvoice(one, adopted) for one in listed_in(recipe.data).sets]
+    return Store(_folder(recipe, adopted)), sets
 
 
 def _from_everyvoice(one: RecordedSet, adopted: Adopted | None) -> RecordedSet:
     """Its audio instead of the recordings: what it made fits no other lengths."""
-    return replace(one, recordings=adopted.root, are_cleaned=True) if adopted else one
+    if adopted is None or not adopted.has_audio:
+        return one
+    return replace(one, recordings=adopted.root, are_cleaned=True)
 
 
 def _take_over(adopted: Adopted, material: Material, listener: Listener) -> None:
@@ -251,12 +260,12 @@ def _take_over(adopted: Adopted, material: Material, listener: Listener) -> None
     store, mel, utterances = material.store, material.mel, material.utterances
     n_specs = adopted.copy_produced_specs(utterances, store, mel)
     n_durations = adopted.copy_durations(utterances, store)
+    taken = f"{n_specs} produced specs and {n_durations} durations in {adopted.root} are used"
+    if not adopted.has_audio:
+        listener.say("EveryVoice", f"{taken}; it has no audio, so they belong to the recordings")
+        return
     difference = adopted.spec_difference(utterances, store, mel)
-    listener.say(
-        "EveryVoice",
-        f"its audio, {n_specs} produced specs and {n_durations} durations in {adopted.root} are used; "
-        f"{difference.sentence}",
-    )
+    listener.say("EveryVoice", f"its audio, {taken}; {difference.sentence}")
 
 
 def _tell(prepared: Prepared, material: Material, listener: Listener) -> None:

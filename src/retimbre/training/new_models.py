@@ -1,7 +1,7 @@
 """What a recipe without a base describes: a network's sizes, and how it reads texts."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from retimbre.errors import RecipeError
@@ -11,18 +11,23 @@ from retimbre.models.fastspeech2.config import (
     FastSpeech2Config,
     Level,
     PredictorSizes,
+    StyleSizes,
 )
+from retimbre.models.fastspeech2.model import FastSpeech2
+from retimbre.models.fastspeech2.symbols import FeatureInput
 from retimbre.models.hifigan.config import GeneratorConfig
+from retimbre.models.load import Loaded
 from retimbre.recipe.read import sizes_from_recipe
 from retimbre.recipe.recipe import DurationPredictor, Recipe, SpecToWavModel, Text, TextToSpecModel
+from retimbre.text.features import N_FEATURES, symbol_features
 from retimbre.text.normalise import TextRules
 from retimbre.text.phones import languages_with_phones
 from retimbre.text.reading import SpecialRules
-from retimbre.text.symbols import PAD, SymbolTable, everyvoice_symbols
+from retimbre.text.split import Boundaries, Splitting
+from retimbre.text.symbols import PAD, PUNCTUATION, SymbolTable, everyvoice_symbols
 from retimbre.training.material import Material
 
 OWN = "own"  # text.g2p: the rules of each language that has some
-POSTNET_DIM = 512
 UNTOLD = ("default",)  # the one speaker or language of a network that tells none apart
 
 
@@ -30,11 +35,11 @@ def new_text_to_spec(recipe: Recipe, material: Material) -> tuple[FastSpeech2Con
     """The sizes and the description of a fastspeech2 that is trained from scratch."""
     text, utterances = recipe.text, material.utterances
     rules, special = _rules(recipe)
-    has_phones = bool(text.phones) if text.level is None else text.level == "phones"
+    sizes = recipe.text_to_spec
+    has_phones = _has_phones(text, sizes)
     languages = _names(utterance.language for utterance in utterances)
     speakers = _names(utterance.speaker for utterance in utterances)
     symbols = _symbols(text, rules, has_phones=has_phones)
-    sizes = recipe.text_to_spec
     with sizes_from_recipe("text_to_spec"):
         config = replace(
             text_to_spec_config(sizes, material, n_symbols=len(symbols)),
@@ -50,11 +55,22 @@ def new_text_to_spec(recipe: Recipe, material: Material) -> tuple[FastSpeech2Con
         text_level="phones" if has_phones else "characters",
         text_rules=rules,
         special_rules=special,
+        splitting=_splitting(text),
         g2p=_engines(text, languages),
         speakers=speakers if sizes.has_speakers else UNTOLD,
         languages=languages if tells_languages else UNTOLD,
     )
     return config, description
+
+
+def begun_text_to_spec(recipe: Recipe, material: Material) -> Loaded:
+    """A fastspeech2 that has learnt nothing yet; one that reads features knows those of its symbols."""
+    config, description = new_text_to_spec(recipe, material)
+    model, text = FastSpeech2(config), recipe.text
+    if isinstance(model.text_input_layer, FeatureInput):
+        features = symbol_features(description.symbols, punctuation=_punctuation(text), silence=text.silence)
+        model.text_input_layer.features.copy_(features)
+    return Loaded(model=model, description=description, path=recipe.runs, stage="text-to-spec")
 
 
 def text_to_spec_config(sizes: TextToSpecModel, material: Material, *, n_symbols: int) -> FastSpeech2Config:
@@ -71,6 +87,7 @@ def text_to_spec_config(sizes: TextToSpecModel, material: Material, *, n_symbols
     pitch, energy = material.stats.pitch, material.stats.energy
     return FastSpeech2Config(
         n_symbols=n_symbols,
+        n_features=N_FEATURES if sizes.reads_features else None,
         n_mels=material.mel.n_mels,
         encoder=encoder,
         decoder=replace(encoder, **given),
@@ -84,7 +101,8 @@ def text_to_spec_config(sizes: TextToSpecModel, material: Material, *, n_symbols
         pitch_range=(pitch.norm_min, pitch.norm_max),
         energy_range=(energy.norm_min, energy.norm_max),
         learns_alignment=sizes.learns_alignment,
-        postnet_dim=POSTNET_DIM if sizes.has_postnet else None,
+        postnet_dim=sizes.postnet_dim if sizes.has_postnet else None,
+        style=StyleSizes() if sizes.has_style_tokens else None,
         silence=material.mel.silence,
     )
 
@@ -155,10 +173,38 @@ def _rules(recipe: Recipe) -> tuple[TextRules, SpecialRules]:
     return common, of_languages
 
 
+def _has_phones(text: Text, sizes: TextToSpecModel) -> bool:
+    has_phones = bool(text.phones) if text.level is None else text.level == "phones"
+    if sizes.reads_features and not has_phones:
+        raise RecipeError(
+            "text_to_spec.reads_features is only for phones: letters have no features",
+            expected="text.phones, or text.level: phones",
+            found="characters",
+            do="list the phones under 'text.phones', or write 'reads_features: false'",
+        )
+    return has_phones
+
+
+def _punctuation(text: Text) -> Mapping[str, Sequence[str]]:
+    return {**PUNCTUATION, **{str(kind): marks for kind, marks in text.punctuation.items()}}
+
+
+def _splitting(text: Text) -> Splitting:
+    boundaries = {
+        language: Boundaries(strong=signs.strong, weak=signs.weak)
+        for language, signs in text.boundaries.items()
+    }
+    return Splitting(is_on=text.split_text, boundaries=boundaries)
+
+
 def _symbols(text: Text, rules: TextRules, *, has_phones: bool) -> tuple[str, ...]:
     if not text.symbols:
         return everyvoice_symbols(
-            characters=() if has_phones else tuple(text.characters), phones=text.phones, rules=rules
+            characters=() if has_phones else tuple(text.characters),
+            phones=text.phones,
+            punctuation=_punctuation(text),
+            silence=text.silence,
+            rules=rules,
         ).symbols
     if text.symbols[0] != PAD:
         raise RecipeError(

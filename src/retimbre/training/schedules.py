@@ -15,7 +15,7 @@ def learning_rate(settings: Optimiser, step: int, n_steps: int) -> float:
     if settings.schedule == "exponential":
         return float(peak * settings.decay ** ((step - warmup) / 1000))
     if settings.schedule == "cosine":
-        done = (step - warmup) / max(1, n_steps - warmup)
+        done = (step - warmup) / max(1, (settings.schedule_steps or n_steps) - warmup)
         return peak * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(done, 1.0))))
     return peak
 

@@ -7,13 +7,12 @@ from pathlib import Path
 from retimbre.data.manifest import read_filelist, write_filelist
 from retimbre.data.one_utterance import STEPS
 from retimbre.data.prepare import prepare_sets
-from retimbre.data.store import Store
 from retimbre.errors import RecipeError
 from retimbre.jobs.listener import Listener
 from retimbre.models.load import load_model
 from retimbre.recipe.recipe import DataSet, Recipe
-from retimbre.training.listed import listed_in, lists_in
-from retimbre.training.material import prepare_material, spectrogram_of
+from retimbre.training.listed import lists_in
+from retimbre.training.material import prepare_material, prepared_in, spectrogram_of
 
 ON_THE_FLY = {  # steps of EveryVoice -> when what they write is made here
     "attn": "the alignment prior is computed when training needs it",
@@ -43,7 +42,7 @@ def prepare_as_asked(
     """
     ours = _ours(steps, listener)
     if not ours:
-        return recipe.data.preprocessed
+        return prepared_in(recipe, load_model(recipe.base) if recipe.base else None)[0].root
     with tempfile.TemporaryDirectory() as folder:
         if is_tried:
             recipe = _first_of_each(recipe, Path(folder))
@@ -53,13 +52,12 @@ def prepare_as_asked(
                 recipe, listener=listener, is_overwritten=is_overwritten, n_workers=n_workers
             )
             return material.store.root
-        store = Store(recipe.data.preprocessed)
+        base = load_model(recipe.base) if recipe.base else None
+        store, sets = prepared_in(recipe, base)
         prepare_sets(
-            listed_in(recipe.data).sets,
+            sets,
             store,
-            mel=load_model(recipe.base).description.mel
-            if recipe.base
-            else spectrogram_of(recipe.spectrogram),
+            mel=base.description.mel if base else spectrogram_of(recipe.spectrogram),
             steps=ours,
             n_workers=n_workers,
             overwrite=is_overwritten,

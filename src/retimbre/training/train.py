@@ -1,6 +1,7 @@
 """Recipe -> training run of its stage: new, continued, or only tried."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,10 @@ def stage_job(
     if base is not None and not is_resumed:
         tell_differences(recipe, base, listener)
     material = material or prepare_material(recipe, base=base, listener=listener)
-    require_same_lengths(material, has_produced=recipe.training.spec_source == "produced")
+    is_produced = recipe.training.spec_source == "produced"
+    # Of what is held out no produced specs are used here: they may be missing.
+    compared = replace(material, held_out=()) if is_produced else material
+    require_same_lengths(compared, has_produced=is_produced)
     torch.manual_seed(recipe.training.seed)
     build = text_to_spec_from if recipe.stage == "text-to-spec" else spec_to_wav_from
     return build(recipe, material, base, listener)

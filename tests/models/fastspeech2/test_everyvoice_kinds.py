@@ -169,6 +169,21 @@ def test_a_reference_recording_gives_its_style_to_what_is_spoken(style):
 
 
 @torch.no_grad()
+def test_teacher_forcing_follows_the_style_of_another_recording_where_one_is_given(style):
+    expected = load_file(FIXTURES / "fs2_style" / "teacher_style.safetensors")
+    spec = style.tensors["style_reference"][0].T
+    items = [style.item(number) for number in UTTERANCES]
+    forced = style.network.teacher_force(collate(items, LOUD), reference=reference_batch([spec] * len(items)))
+
+    for number in UTTERANCES:
+        start = f"u{number}_teacher_style_"
+        of_number = {name.removeprefix(start): t[0] for name, t in expected.items() if name.startswith(start)}
+        assert_same(as_everyvoice_says(forced), of_number, row=number)
+        own = style.of(number, "teacher")["output"]
+        assert (of_number["output"] - own).abs().max() > 1
+
+
+@torch.no_grad()
 def test_the_style_of_a_recording_and_of_none_are_everyvoices(style):
     spec = style.tensors["style_reference"]
     found = style.network.gst(spec, torch.tensor([spec.shape[1]]))

@@ -172,3 +172,34 @@ def test_a_model_to_begin_as_must_be_there(loaded):
 def test_a_vocoder_has_nothing_to_extend(loaded):
     with pytest.raises(CheckpointError, match="expected a fastspeech2"):
         extended(replace(loaded(), model=torch.nn.Linear(2, 3)), symbols=["a"])
+
+
+@pytest.mark.parametrize(
+    ("languages", "g2p", "expected"),
+    [
+        (("eng",), {"eng": "eng"}, {"eng": "eng", "fra": "fra"}),
+        (("default",), {"default": "eng"}, {"default": "eng", "fra": "fra"}),
+        (("default",), {"eng": "eng"}, {"eng": "eng", "default": "eng", "fra": "fra"}),
+        (("default",), {}, {"fra": "fra"}),
+    ],
+)
+def test_a_new_language_is_said_by_its_own_rules_and_the_old_one_as_before(loaded, languages, g2p, expected):
+    old = loaded(languages=languages)
+    old = replace(old, description=replace(old.description, g2p=g2p))
+
+    new, _ = extended(old, languages=["fra", "tlh"])
+
+    before, after = old.description.reading, new.description.reading
+    assert new.description.g2p == expected
+    assert after.engine(languages[0]) == before.engine(languages[0])
+    assert after.engine("fra") == "fra"
+    assert after.engine("tlh") is None
+    same, _ = extended(old, symbols=["ɛ"])
+    assert same.description.g2p == g2p
+
+
+def test_letters_need_no_rules_for_a_new_language(loaded):
+    old = loaded()
+    letters = replace(old, description=replace(old.description, text_level="characters"))
+
+    assert extended(letters, languages=["fra"])[0].description.g2p == {}

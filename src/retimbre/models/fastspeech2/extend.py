@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from retimbre.checkpoint.fill import load_weights
-from retimbre.errors import CheckpointError, TextError
+from retimbre.errors import CheckpointError, MissingExtra, TextError
 from retimbre.models.description import Description, sizes_of
 from retimbre.models.fastspeech2.from_shapes import FEATURES, SYMBOLS
 from retimbre.models.fastspeech2.model import FastSpeech2
@@ -25,6 +25,7 @@ from retimbre.text.features import (
     articulatory_distance,
     symbol_features,
 )
+from retimbre.text.phones import languages_with_phones
 from retimbre.text.symbols import PAD, PUNCTUATION, SILENCE, TAGS, TAGS_BEFORE_0_3
 
 NO_SOUND = frozenset((PAD, " ", *SILENCE, *TAGS, *TAGS_BEFORE_0_3, *TAG_OF_KIND.values()))
@@ -87,6 +88,7 @@ def extended(
         symbols=described.symbols + new_symbols,
         speakers=described.speakers + new_speakers,
         languages=described.languages + new_languages,
+        g2p=_engines(described, new_languages),
     )
     return replace(loaded, model=grown, description=description), tuple(sentences)
 
@@ -185,6 +187,20 @@ def _chosen(name: str, known: Sequence[str], chosen: Mapping[str, str]) -> Begin
 def _with_row(table: Float[Tensor, "rows dim"], rows: list[int]) -> Float[Tensor, "more_rows dim"]:
     """One row more: the mean of some of the old ones."""
     return torch.cat([table, table[rows].mean(0, keepdim=True)])
+
+
+def _engines(described: Description, new: Sequence[str]) -> Mapping[str, str]:
+    """Whose rules say a language: those that were there, and for a new one its own, where there are some."""
+    if not new or described.text_level != "phones":
+        return described.g2p
+    # Where there was one language its rules held whatever it was called; beside others it needs its name.
+    old = {language: described.reading.engine(language) for language in described.languages}
+    kept = {language: engine for language, engine in old.items() if engine is not None}
+    try:
+        spoken = languages_with_phones()
+    except MissingExtra:
+        spoken = ()
+    return {**described.g2p, **kept, **{language: language for language in new if language in spoken}}
 
 
 def _new(names: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:

@@ -131,25 +131,37 @@ class FastSpeech2(nn.Module):
         self.mel_linear = nn.Linear(dim, config.n_mels)
         self.postnet = PostNet(config.n_mels, config.postnet_dim) if config.postnet_dim else None
 
-    def forward(self, batch: Batch) -> Output:
-        """The training path: true timing, true pitch and energy."""
+    def forward(self, batch: Batch, *, has_true_prosody: bool = True) -> Output:
+        """The training path: true timing, true pitch and energy; or, where they are not known, its own."""
         embedded = self.text_input_layer(batch.symbols)
         timing, alignment = self._true_timing(batch, embedded)
         truth = _truth(self.config, batch, timing)
         frames, prosody = self._adapt(
-            batch.text, embedded, Controls(), batch.reference, timing=timing, truth=truth
+            batch.text,
+            embedded,
+            Controls(),
+            batch.reference,
+            timing=timing,
+            truth=truth if has_true_prosody else None,
         )
         spec, refined = self._decode(frames, timing.is_frame)
         return Output(spec=spec, refined=refined, prosody=prosody, truth=truth, alignment=alignment)
 
     @torch.no_grad()
-    def teacher_force(self, batch: Batch, *, has_true_prosody: bool = False) -> Spoken:
-        """A spec as long as the recordings: true timing; pitch and energy predicted, or true as well."""
+    def teacher_force(
+        self, batch: Batch, *, has_true_prosody: bool = False, reference: Reference | None = None
+    ) -> Spoken:
+        """A spec as long as the recordings: true timing; pitch and energy predicted, or true as well.
+
+        Args:
+            reference: Whose style is followed, if not that of the recordings; only with style tokens.
+        """
+        self._require_style_tokens(reference)
         embedded = self.text_input_layer(batch.symbols)
         timing, _ = self._true_timing(batch, embedded)
         truth = _truth(self.config, batch, timing) if has_true_prosody else None
         frames, prosody = self._adapt(
-            batch.text, embedded, Controls(), batch.reference, timing=timing, truth=truth
+            batch.text, embedded, Controls(), reference or batch.reference, timing=timing, truth=truth
         )
         return self._spoken(frames, prosody)
 
@@ -161,11 +173,14 @@ class FastSpeech2(nn.Module):
         reference: Reference | None = None,
     ) -> Spoken:
         """A spec from text alone, or also in the style of a reference."""
+        self._require_style_tokens(reference)
+        return self._spoken(*self._adapt(text, self.text_input_layer(text.symbols), controls, reference))
+
+    def _require_style_tokens(self, reference: Reference | None) -> None:
         if reference is not None and self.gst is None:
             raise DataError(
                 "this network has no style tokens", found="a reference recording", do="speak without one"
             )
-        return self._spoken(*self._adapt(text, self.text_input_layer(text.symbols), controls, reference))
 
     def align(self, batch: Batch) -> Timing:
         """Which frames of the recordings belong to which symbol."""
