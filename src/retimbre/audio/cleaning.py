@@ -41,7 +41,13 @@ def loudness_lufs(audio: Audio) -> float:
 
 
 def trim_silence(audio: Audio, *, threshold_db: float = 40.0, margin_ms: float = 100.0) -> Audio:
-    """Cut what is quiet at both ends.
+    """Cut what is quiet at both ends: only what `sound_bounds` finds stays."""
+    first, end = sound_bounds(audio, threshold_db=threshold_db, margin_ms=margin_ms)
+    return replace(audio, samples=audio.samples[first:end].clone())
+
+
+def sound_bounds(audio: Audio, *, threshold_db: float = 40.0, margin_ms: float = 100.0) -> tuple[int, int]:
+    """The first sample of what is not quiet, with its margin, and the one after the last.
 
     Args:
         threshold_db: Quiet is what lies this far below the loudest 20 ms.
@@ -59,7 +65,7 @@ def trim_silence(audio: Audio, *, threshold_db: float = 40.0, margin_ms: float =
     loud = np.flatnonzero(levels > levels.max() * 10 ** (-threshold_db / 10))
     first, last = sorted((int(loud[0]), int(loud[-1]) - window + 1))
     margin = round(margin_ms / 1000 * audio.sample_rate_hz)
-    return replace(audio, samples=audio.samples[max(0, first - margin) : last + 1 + margin].clone())
+    return max(0, first - margin), min(last + 1 + margin, audio.n_samples)
 
 
 def peak_normalise(audio: Audio, peak: float = 0.95) -> Audio:

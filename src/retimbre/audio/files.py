@@ -51,6 +51,17 @@ def load_audio(path: str | PathLike[str], *, sample_rate_hz: int | None = None) 
             channels, or two channels that cancel each other when mixed.
     """
     path = Path(path)
+    channels, rate_hz = load_channels(path)
+    audio = Audio(samples=torch.from_numpy(_to_mono(channels, path)), sample_rate_hz=rate_hz)
+    return audio if sample_rate_hz is None else resample(audio, sample_rate_hz)
+
+
+def load_channels(path: Path) -> tuple[Float32[np.ndarray, "samples channels"], int]:
+    """All channels of a sound file as they are, and its sample rate.
+
+    Raises:
+        AudioError: if it is missing, cannot be decoded, is empty, or has NaN or infinite samples.
+    """
     _require_file(path)
     try:
         with soundfile.SoundFile(path) as file:
@@ -76,8 +87,7 @@ def load_audio(path: str | PathLike[str], *, sample_rate_hz: int | None = None) 
             found=f"{np.count_nonzero(~np.isfinite(channels))} that are NaN or infinite",
             do="export the recording again",
         )
-    audio = Audio(samples=torch.from_numpy(_to_mono(channels, path)), sample_rate_hz=rate_hz)
-    return audio if sample_rate_hz is None else resample(audio, sample_rate_hz)
+    return channels, rate_hz
 
 
 def save_audio(path: str | PathLike[str], audio: Audio) -> None:

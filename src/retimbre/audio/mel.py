@@ -127,6 +127,25 @@ class MelSpec:
         """How long `n_frames` sound, in seconds."""
         return n_frames * self.hop_samples / self.sample_rate_hz
 
+    def at_rate(self, sample_rate_hz: int) -> "MelSpec":
+        """The same frames and bands of the same sound at another sample rate.
+
+        Transform, window and hop last as long as before, so that frame k of both is of the same moment.
+
+        Raises:
+            ValueError: if it is no whole multiple of this one's.
+        """
+        times, rest = divmod(sample_rate_hz, self.sample_rate_hz)
+        if rest or not times:
+            raise ValueError(f"{sample_rate_hz} Hz is no whole multiple of {self.sample_rate_hz} Hz")
+        return replace(
+            self,
+            sample_rate_hz=sample_rate_hz,
+            n_fft_samples=self.n_fft_samples * times,
+            window_samples=self.window_samples * times,
+            hop_samples=self.hop_samples * times,
+        )
+
     @property
     def edge_samples(self) -> tuple[int, int]:
         """How many samples are made up before the first and after the last one of a waveform."""
