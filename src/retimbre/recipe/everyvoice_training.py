@@ -146,12 +146,19 @@ def base_of(given: Training, merged: Merged, notes: list[str]) -> str | None:
     return str((folder / path).resolve())
 
 
-def continues(given: Optimiser | Noam, base: str | None, notes: list[str]) -> bool:
-    """Is a text-to-spec checkpoint gone on with, as EveryVoice does where its optimiser block is the same?"""
+def continues(
+    given: Optimiser | Noam, base: str | None, notes: list[str], *, is_matching: bool = False
+) -> bool:
+    """Is a checkpoint gone on with, as EveryVoice does where its optimiser block is the same?
+
+    Args:
+        is_matching: Of a vocoder: part of the discriminators is frozen, so that their optimiser differs from
+            that of a training on real specs. EveryVoice stops there.
+    """
     if base is None:
         return False
     name = Path(base).name
-    if _has_same_optimiser(given, Path(base)):
+    if _has_same_optimiser(given, Path(base), is_matching):
         notes.append(
             f"finetune_checkpoint: {name} is gone on with, its step and optimiser included, because the "
             "optimizer block is the same as there; max_steps counts its steps, too"
@@ -170,15 +177,18 @@ def note_weights_only(base: str | None, notes: list[str]) -> None:
         )
 
 
-def _has_same_optimiser(given: Optimiser | Noam, base: Path) -> bool:
+def _has_same_optimiser(given: Optimiser | Noam, base: Path, is_matching: bool) -> bool:
     from retimbre.checkpoint.read import read  # torch loads here, not for a recipe without a base
 
     try:
         values: Any = read(base).values
         if not values["optimizer_states"]:
             return False
-        stored = type(given).model_validate(values["hyper_parameters"]["config"]["training"]["optimizer"])
-    except (CheckpointError, ValidationError, KeyError, TypeError):
+        training = values["hyper_parameters"]["config"]["training"]
+        if bool(training.get("finetune")) != is_matching:
+            return False
+        stored = type(given).model_validate(training["optimizer"])
+    except (CheckpointError, ValidationError, AttributeError, KeyError, TypeError):
         return False  # another kind of checkpoint; one that cannot be read is told of when it is loaded
     return stored.model_dump() == given.model_dump()
 

@@ -63,7 +63,7 @@ def text_to_spec_from(recipe: Recipe, material: Material, base: Loaded | None, l
     )
     if not recipe.training.continues_base:
         return job
-    return replace(job, beginning=beginning_of(recipe, model, listener))
+    return replace(job, beginning=beginning_of(recipe, {"model": model}, listener))
 
 
 def spec_to_wav_from(recipe: Recipe, material: Material, base: Loaded | None, listener: Listener) -> Job:
@@ -79,7 +79,7 @@ def spec_to_wav_from(recipe: Recipe, material: Material, base: Loaded | None, li
     description = replace(
         description, lineage=lineage(recipe, material, description.lineage), step=0, is_exported=False
     )
-    return spec_to_wav_job(
+    job = spec_to_wav_job(
         generator.train(),
         discriminators.train(),
         description,
@@ -87,6 +87,9 @@ def spec_to_wav_from(recipe: Recipe, material: Material, base: Loaded | None, li
         training=training,
         validation=validation,
     )
+    if not recipe.training.continues_base:
+        return job
+    return replace(job, beginning=beginning_of(recipe, job.objective.parts(), listener))
 
 
 def vocoder_item(utterance: Utterance, material: Material, *, is_produced: bool) -> VocoderItem:

@@ -47,7 +47,7 @@ class Job:
         description: Of the model that is trained.
         keep: Writes the present weights, ready to use, as (path, step).
         shown: Names of logged values that the progress line shows.
-        beginning: Where its first turn goes on with another training; None to begin at step 0.
+        beginning: Where it goes on with another training; None to begin at step 0.
     """
 
     objective: Objective

@@ -227,8 +227,8 @@ def _begun(job: Job, state: RunState) -> Progress:
     """Step 0, or where the training of the base stands that this one goes on with."""
     if job.beginning is None:
         return Progress()
-    turn = job.objective.turns()[0]
-    job.beginning.fill(state.optimisers[turn.name], turn)
+    for turn in job.objective.turns():
+        job.beginning.fill(state.optimisers[turn.name], turn)
     return Progress(step=job.beginning.step)
 
 
