@@ -310,7 +310,10 @@ def test_the_name_that_the_guide_once_had_for_it_is_understood(copied):
         ("training.logger.version=2", lambda r: r.name == "FeaturePredictionExperiment-2"),
         ("training.logger.version=a b/c", lambda r: r.name == "FeaturePredictionExperiment-a-b-c"),
         ("preprocessing.source_data.0.label=x", lambda r: r.data.label == "x"),
-        ("preprocessing.source_data.0.sox_effects=[[channels, 1]]", lambda r: not r.data.trims_silence),
+        (
+            "preprocessing.source_data.0.sox_effects=[[channels, 1]]",
+            lambda r: r.data.effects == ("channels 1",),
+        ),
         ("contact.contact_name=a=b", lambda r: r.contact == "a=b <person@example.org>"),
         ("text.to_replace={a=b: c}", lambda r: r.text.to_replace == {"a=b": "c"}),
         ("text.symbols.x_characters=[ß]", lambda r: "ß" in r.text.symbols),
@@ -359,8 +362,8 @@ def test_a_wrong_override_is_named_in_one_line(project, override, expected):
             "ljmini: this effect is not applied (sox: speed",
         ),
         (
-            "preprocessing.source_data.0.sox_effects=[[silence, 1, 0.1, 1%, -1, 0.4, 1%]]",
-            "ljmini: pauses inside recordings stay",
+            "preprocessing.source_data.0.sox_effects=[[norm], [silence, -l, 1, 0.1, 1%, -1, 0.4, 1%]]",
+            "this effect is not applied (sox: silence -l 1 0.1 1% -1 0.4 1%); known is 'silence 1 DURATION",
         ),
         ("text.g2p_engines={eng: mine.say}", "'mine.say' is never run; a model of characters does without"),
         ("preprocessing.audio.output_sampling_rate=44100", "output_sampling_rate: only a vocoder's"),
@@ -372,6 +375,23 @@ def test_a_value_without_counterpart_is_told(project, override, expected):
 
 def test_a_value_that_is_not_written_is_not_told(project):
     assert "use_weighted_sampler" not in notes_of(file_of("text-to-spec", project / "config"))
+
+
+# ---- another output rate -----------------------------------------------------------------------------------
+
+
+def test_a_vocoder_may_speak_at_twice_the_rate_that_it_hears(project):
+    overrides = [
+        "preprocessing.audio.output_sampling_rate=44100",
+        "model.upsample_rates=[8, 8, 4, 2]",
+        "model.upsample_kernel_sizes=[16, 16, 8, 4]",
+        "preprocessing.audio.vocoder_segment_size=16384",
+    ]
+    recipe = read_recipe(file_of("spec-to-wav", project / "config"), overrides)
+
+    assert recipe.spectrogram.sample_rate_hz == 22050
+    assert recipe.spec_to_wav.output_sample_rate_hz == 44100
+    assert recipe.training.segment_frames == 32
 
 
 # ---- several data sets -------------------------------------------------------------------------------------
@@ -396,8 +416,11 @@ def test_further_data_sets_come_with_label_list_and_rules_of_their_own(copied):
         copied.parent / "de",
         copied.parent / "de.psv",
     )
-    assert recipe.data.trims_silence
+    assert not recipe.data.trims_silence
     assert not more.trims_silence
+    cut = "silence 1 0.1 0.1%"
+    assert recipe.data.effects == ("channels 1", "norm -3.0", cut, "reverse", cut, "reverse")
+    assert more.effects == ("channels 1",)
     assert recipe.text.dataset_cleaners == {"de": ("lower",)}
     assert recipe.text.language_to_replace == {"eng": {"a": "b"}}
 
@@ -437,3 +460,27 @@ def test_a_file_without_an_optimiser_is_never_gone_on_with(project, tmp_path):
 def test_without_a_checkpoint_nothing_is_gone_on_with(project):
     assert not read_recipe(file_of("text-to-spec", project / "config")).training.continues_base
     assert not read_recipe(file_of("spec-to-wav", project / "config")).training.continues_base
+
+
+@pytest.mark.parametrize(
+    ("name", "learning_rate", "is_matching", "goes_on"),
+    [
+        ("last", 1e-4, False, True),
+        ("last", 1e-5, False, False),
+        ("last", 1e-4, True, False),  # EveryVoice stops: part of the discriminators is frozen
+        ("last-v1", 1e-5, True, True),
+        ("last-v1", 1e-5, False, False),
+    ],
+)
+def test_a_vocoder_is_gone_on_with_where_everyvoice_could(project, name, learning_rate, is_matching, goes_on):
+    base = project / f"logs_and_checkpoints/VocoderExperiment/base/checkpoints/{name}.ckpt"
+    given = [
+        f"training.finetune_checkpoint={base}",
+        f"training.optimizer.learning_rate={learning_rate}",
+        f"training.finetune={is_matching}",
+    ]
+    path = file_of("spec-to-wav", project / "config")
+
+    assert read_recipe(path, given).training.continues_base == goes_on
+    told = "its step and optimiser included" if goes_on else "its step and optimiser are not"
+    assert told in notes_of(path, *given)

@@ -35,7 +35,14 @@ def told(parity):
         ("model.upsample_rates=[8, 8, 4, 2]", "8 x 8 x 4 x 2 = 512"),
         ("model.istft_layer=true", "expected a product of 64 (fft_hop_size 256 / 4 for the inverse STFT)"),
         ("preprocessing.audio.vocoder_segment_size=8000", "Write 'vocoder_segment_size: 7936'"),
-        ("preprocessing.audio.output_sampling_rate=44100", "at another rate than its spectrogram"),
+        (
+            "preprocessing.audio.output_sampling_rate=44000",
+            "expected a multiple of input_sampling_rate, 22050",
+        ),
+        (
+            "preprocessing.audio.output_sampling_rate=44100",
+            "expected a product of 512 (fft_hop_size 256 x 2 for the output rate)",
+        ),
         ("preprocessing.audio.spec_type=linear", "this kind of spectrogram is not supported"),
         ("training.gan_type=wgan", "'gan_type: wgan' is not supported"),
         ("training.ckpt_steps=100", "ckpt_steps and ckpt_epochs exclude each other"),

@@ -96,6 +96,7 @@ def check_sets(
     *,
     table: SymbolTable | None = None,
     reading: Reading | None = None,
+    output_mel: MelSpec | None = None,
     n_workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[Checked]:
@@ -103,12 +104,13 @@ def check_sets(
 
     Args:
         table: What the model knows; without it symbols are not looked up.
+        output_mel: Of a vocoder's output, where that has a higher rate.
         on_progress: Called with how many recordings are heard, and how many there are.
     """
     n_all = sum(len(one.utterances) for one in sets)
     checked: list[Checked] = []
     for one in sets:
-        listen = partial(hear, recordings=one.recordings, mel=mel, options=one.options)
+        listen = partial(hear, recordings=one.recordings, mel=mel, options=one.options, output_mel=output_mel)
         names = [utterance.basename for utterance in one.utterances]
         n_useful = n_workers if len(names) > 2 * FEWEST_RATES else 1
         for utterance, heard in zip(
@@ -122,14 +124,21 @@ def check_sets(
     return checked
 
 
-def hear(basename: str, *, recordings: Path, mel: MelSpec, options: PrepareOptions) -> Heard:
+def hear(
+    basename: str,
+    *,
+    recordings: Path,
+    mel: MelSpec,
+    options: PrepareOptions,
+    output_mel: MelSpec | None = None,
+) -> Heard:
     """One recording, judged as preparing judges it. Runs in a worker process."""
     path = find_recording(recordings, basename)
     if path is None:
         return Heard(problem="no recording of that name")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     try:
-        cleaned = prepared_audio(path, mel, options)
+        cleaned = prepared_audio(path, mel, options, output_mel=output_mel)
     except AudioError as error:
         what = error.what.replace(str(path), "the recording")
         return Heard(problem=f"{what} ({error.found})" if error.found else what, digest=digest)

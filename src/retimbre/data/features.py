@@ -1,20 +1,26 @@
 """From one recording to features: one function per step. Nothing here knows where files lie."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from retimbre.audio import cleaning
+from retimbre.audio.effect_chain import Sound, applied
+from retimbre.audio.effects import Channels, effect_of, shortens
 from retimbre.audio.energy import energy
-from retimbre.audio.files import FileFacts, load_audio, probe, resample
+from retimbre.audio.files import FileFacts, load_audio, load_channels, probe, resample
 from retimbre.audio.mel import MelSpec, log_mel
 from retimbre.audio.pitch import Pitch, pitch_hz
 from retimbre.audio.waveform import Audio
 from retimbre.errors import AudioError, DataError
 
 TRIMMABLE = 10.0  # a recording this many times too long is a wrong file, not one with much silence
+TOP_HZ = 20_000  # of hearing: a recording that reaches it lacks nothing
 MOST_CLIPPED = 0.01  # share of a recording's samples; beyond it, speech is audibly distorted throughout
 
 
@@ -25,7 +31,8 @@ class PrepareOptions:
     Args:
         min_duration_s: Shorter ones are left out; measured after trimming.
         max_duration_s: Longer ones are left out.
-        least_loudness_lufs: Quieter ones are left out.
+        least_loudness_lufs: Quieter ones are left out; measured before effects.
+        effects: What is done to a recording before all else, in order, as in 'norm -3.0'.
         peak: Largest sample of a prepared recording.
         trims_silence: Cut what is quiet at both ends.
         trim_threshold_db: Quiet is what lies this far below the loudest part.
@@ -43,6 +50,7 @@ class PrepareOptions:
     trim_margin_ms: float = 100.0
     pitch_low_hz: float = 71.0
     pitch_high_hz: float = 800.0
+    effects: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for low, high in (("min_duration_s", "max_duration_s"), ("pitch_low_hz", "pitch_high_hz")):
@@ -60,39 +68,43 @@ class Cleaned:
     Args:
         audio: One channel, cleaned, a whole number of hops long.
         clipped_share: Share of the recording's own samples that lie in runs at its limits.
+        output: The same sound at the rate of a vocoder's output, where that is another one.
     """
 
     audio: Audio
     clipped_share: float
+    output: Audio | None = None
 
 
-def prepared_audio(recording: Path, mel: MelSpec, options: PrepareOptions) -> Cleaned:
-    """A recording cleaned, at the rate of `mel`.
+def prepared_audio(
+    recording: Path, mel: MelSpec, options: PrepareOptions, *, output_mel: MelSpec | None = None
+) -> Cleaned:
+    """A recording cleaned, at the rate of `mel`, and at that of `output_mel` where it is another one.
 
     Raises:
         AudioError: if the recording cannot be read or is not good enough.
     """
-    _require_usable(probe(recording), mel, options)
+    _require_usable(probe(recording), mel, options, output_mel or mel)
     recorded = load_audio(recording)
     clipped_share = cleaning.count_clipped(recorded) / recorded.n_samples
     if clipped_share > MOST_CLIPPED:
         raise AudioError(f"more than {MOST_CLIPPED:.0%} of it is clipped", found=f"{clipped_share:.1%}")
-    audio = resample(recorded, mel.sample_rate_hz)
-    if options.trims_silence:
-        audio = cleaning.trim_silence(
-            audio, threshold_db=options.trim_threshold_db, margin_ms=options.trim_margin_ms
-        )
+    heard = _with_effects(recording, options.effects) if options.effects else recorded
+    audio = resample(heard, mel.sample_rate_hz)
+    first, end = _bounds(audio, options)
+    audio = replace(audio, samples=audio.samples[first:end].clone())
     _require_length(audio.duration_s, options)
-    loudness_lufs = cleaning.loudness_lufs(audio)
-    if not loudness_lufs >= options.least_loudness_lufs:
-        raise AudioError(
-            f"quieter than {options.least_loudness_lufs:g} LUFS", found=f"{loudness_lufs:.1f} LUFS"
-        )
+    _require_loud(recorded if options.effects else audio, options)
+    loudest = float(audio.samples.abs().max())
     audio = cleaning.to_whole_hops(cleaning.peak_normalise(audio, options.peak), mel.hop_samples)
-    return Cleaned(audio=audio, clipped_share=clipped_share)
+    output = None
+    if output_mel is not None:
+        output = _output(heard, mel, output_mel, first=first, n_hops=audio.n_samples // mel.hop_samples)
+        output = _amplified(output, options.peak / loudest)
+    return Cleaned(audio=audio, clipped_share=clipped_share, output=output)
 
 
-def cleaned_audio(recording: Path, mel: MelSpec) -> Cleaned:
+def cleaned_audio(recording: Path, mel: MelSpec) -> Audio:
     """A recording that EveryVoice has cleaned, as it is.
 
     Raises:
@@ -101,7 +113,7 @@ def cleaned_audio(recording: Path, mel: MelSpec) -> Cleaned:
     audio = load_audio(recording)
     if audio.sample_rate_hz != mel.sample_rate_hz:
         raise AudioError(f"not at {mel.sample_rate_hz:,} Hz", found=f"{audio.sample_rate_hz:,} Hz")
-    return Cleaned(audio=cleaning.to_whole_hops(audio, mel.hop_samples), clipped_share=0.0)
+    return cleaning.to_whole_hops(audio, mel.hop_samples)
 
 
 def spec_of(audio: Audio, mel: MelSpec) -> Float[Tensor, "mels frames"]:
@@ -120,14 +132,58 @@ def energy_of(audio: Audio, mel: MelSpec) -> Float[Tensor, "frames"]:
     return energy(spec_of(audio, mel))
 
 
-def _require_usable(facts: FileFacts, mel: MelSpec, options: PrepareOptions) -> None:
+def _with_effects(recording: Path, effects: tuple[str, ...]) -> Audio:
+    """The recording after its effects, mixed to one channel."""
+    channels, rate_hz = load_channels(recording)
+    sound = Sound(wave=channels.T.astype(np.float64), sample_rate_hz=rate_hz)
+    sound = applied([*map(effect_of, effects), Channels(n=1)], sound)
+    return Audio(samples=torch.from_numpy(sound.wave[0]).float(), sample_rate_hz=sound.sample_rate_hz)
+
+
+def _bounds(audio: Audio, options: PrepareOptions) -> tuple[int, int]:
+    """First sample that stays, and the one after the last."""
+    if not options.trims_silence:
+        return 0, audio.n_samples
+    return cleaning.sound_bounds(
+        audio, threshold_db=options.trim_threshold_db, margin_ms=options.trim_margin_ms
+    )
+
+
+def _output(heard: Audio, mel: MelSpec, output_mel: MelSpec, *, first: int, n_hops: int) -> Audio:
+    """The same moments at another rate: from sample `first` of `mel`'s rate on, `n_hops` hops."""
+    audio = resample(heard, output_mel.sample_rate_hz)
+    start = first * output_mel.hop_samples // mel.hop_samples
+    return with_length(replace(audio, samples=audio.samples[start:].clone()), n_hops * output_mel.hop_samples)
+
+
+def with_length(audio: Audio, n_samples: int) -> Audio:
+    """Cut at its end, or continued there with silence: two resamplings round a length differently."""
+    missing = max(0, n_samples - audio.n_samples)
+    return replace(audio, samples=functional.pad(audio.samples[:n_samples], (0, missing)))
+
+
+def _amplified(audio: Audio, factor: float) -> Audio:
+    """As loud as what the spectrogram is made from, or a little less where a file would clip it."""
+    samples = audio.samples * factor
+    return replace(audio, samples=samples / max(1.0, float(samples.abs().max())))
+
+
+def _require_usable(facts: FileFacts, mel: MelSpec, options: PrepareOptions, output_mel: MelSpec) -> None:
+    needed_hz = min(output_mel.sample_rate_hz, 2 * TOP_HZ)
+    if output_mel.sample_rate_hz > mel.sample_rate_hz and facts.sample_rate_hz < needed_hz:
+        raise AudioError(
+            f"recorded below {needed_hz:,} Hz: nothing in it teaches what a vocoder at "
+            f"{output_mel.sample_rate_hz:,} Hz has to add",
+            found=f"{facts.sample_rate_hz:,} Hz",
+        )
     if facts.sample_rate_hz < 2 * mel.high_hz:
         raise AudioError(
             f"recorded below {2 * mel.high_hz:,.0f} Hz: its highest bands would be empty",
             found=f"{facts.sample_rate_hz:,} Hz",
         )
     # Before anything is decoded: a file of hours among utterances would fill the memory.
-    limit_s = options.max_duration_s * (TRIMMABLE if options.trims_silence else 1.0)
+    is_shortened = options.trims_silence or any(shortens(effect_of(effect)) for effect in options.effects)
+    limit_s = options.max_duration_s * (TRIMMABLE if is_shortened else 1.0)
     if facts.duration_s > limit_s:
         raise _too_long(facts.duration_s, options)
 
@@ -137,6 +193,14 @@ def _require_length(duration_s: float, options: PrepareOptions) -> None:
         raise _too_long(duration_s, options)
     if duration_s < options.min_duration_s:
         raise AudioError(f"shorter than {options.min_duration_s:g} s", found=f"{duration_s:.2f} s")
+
+
+def _require_loud(audio: Audio, options: PrepareOptions) -> None:
+    loudness_lufs = cleaning.loudness_lufs(audio)
+    if not loudness_lufs >= options.least_loudness_lufs:
+        raise AudioError(
+            f"quieter than {options.least_loudness_lufs:g} LUFS", found=f"{loudness_lufs:.1f} LUFS"
+        )
 
 
 def _too_long(duration_s: float, options: PrepareOptions) -> AudioError:

@@ -22,14 +22,20 @@ class Mismatch:
 
 
 def mismatches(
-    store: Store, utterances: Iterable[Utterance], mel: MelSpec, *, with_produced: bool = False
+    store: Store,
+    utterances: Iterable[Utterance],
+    mel: MelSpec,
+    *,
+    with_produced: bool = False,
+    output_mel: MelSpec | None = None,
 ) -> list[Mismatch]:
     """Utterances that cannot be trained on, because a part is missing, damaged or of another length.
 
     Args:
         with_produced: Compare what the text-to-spec model produced, too.
+        output_mel: Compare the recording at a vocoder's rate, too.
     """
-    compared = (_compare(store, utterance, mel, with_produced) for utterance in utterances)
+    compared = (_compare(store, u, mel, with_produced, output_mel) for u in utterances)
     return [mismatch for mismatch in compared if mismatch]
 
 
@@ -51,12 +57,16 @@ def long_texts(
     ]
 
 
-def _compare(store: Store, utterance: Utterance, mel: MelSpec, with_produced: bool) -> Mismatch | None:
-    frames: dict[str, int | None] = {"audio": None, "spec": None, "produced": None}
+def _compare(
+    store: Store, utterance: Utterance, mel: MelSpec, with_produced: bool, output_mel: MelSpec | None
+) -> Mismatch | None:
+    frames: dict[str, int | None] = {"audio": None, "spec": None, "output": None, "produced": None}
     reason = None
     try:
         frames["audio"] = mel.frames_in(store.load_audio(utterance, mel).n_samples)
         frames["spec"] = store.load_spec(utterance, mel).shape[1]
+        if output_mel is not None:
+            frames["output"] = output_mel.frames_in(store.load_audio(utterance, output_mel).n_samples)
         if with_produced:
             frames["produced"] = store.load_produced_spec(utterance, mel).shape[1]
     except RetimbreError as error:
@@ -75,7 +85,12 @@ def _compare(store: Store, utterance: Utterance, mel: MelSpec, with_produced: bo
 
 
 def _difference(frames: dict[str, int]) -> str | None:
-    names = {"audio": "the recording", "spec": "its spec", "produced": "the produced spec"}
+    names = {
+        "audio": "the recording",
+        "spec": "its spec",
+        "output": "the recording at the vocoder's rate",
+        "produced": "the produced spec",
+    }
     if len(set(frames.values())) == 1:
         return None
     shown = [f"{names[name]} {n}" for name, n in frames.items()]

@@ -15,7 +15,7 @@ from retimbre.audio.files import probe
 from retimbre.audio.mel import MelSpec
 from retimbre.audio.waveform import Audio
 from retimbre.data import features
-from retimbre.data.features import PrepareOptions
+from retimbre.data.features import Cleaned, PrepareOptions
 from retimbre.data.store import AudioFacts, Store
 from retimbre.data.tensors import read_tensors
 from retimbre.data.utterance import Utterance
@@ -23,7 +23,13 @@ from retimbre.errors import AudioError, DataError
 
 Step = Literal["audio", "spec", "pitch", "energy"]
 STEPS: tuple[Step, ...] = get_args(Step)
-VERSIONS = {"audio": 2, "spec": 1, "pitch": 1, "energy": 1}  # raised when a step computes something else
+VERSIONS = {
+    "audio": 2,
+    "output": 1,
+    "spec": 1,
+    "pitch": 1,
+    "energy": 1,
+}  # raised when a step computes something else
 ENDINGS = ("wav", "flac", "ogg", "mp3", "WAV", "FLAC", "OGG", "MP3")
 
 
@@ -34,6 +40,7 @@ class Job:
     Args:
         recordings: Where they lie; of cleaned ones, the folder that EveryVoice prepared.
         are_cleaned: They are EveryVoice's cleaned ones: taken as they are.
+        output_mel: Of a vocoder's output, where that has another rate; the step `audio` then makes both.
     """
 
     recordings: Path
@@ -43,6 +50,7 @@ class Job:
     steps: tuple[Step, ...]
     overwrite: bool = False
     are_cleaned: bool = False
+    output_mel: MelSpec | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +68,7 @@ def if_current(job: Job, utterance: Utterance) -> Outcome | None:
     """The outcome, if everything that is asked for is there, undamaged, and made from what is there now."""
     try:
         facts = job.store.audio_facts(utterance, job.mel.sample_rate_hz)
-        if facts is None or ("audio" in job.steps and facts.source != _audio_source(job, utterance)):
+        if facts is None or ("audio" in job.steps and not _has_current_audio(job, utterance, facts)):
             return None
     except AudioError:
         return None  # prepare_one meets it again and says why
@@ -82,11 +90,11 @@ def prepare_one(job: Job, utterance: Utterance) -> Outcome:
 def _made(job: Job, utterance: Utterance) -> Outcome:
     done: list[Step] = []
     facts = job.store.audio_facts(utterance, job.mel.sample_rate_hz)
-    if "audio" in job.steps:
-        source = _audio_source(job, utterance)
-        if job.overwrite or facts is None or facts.source != source:
-            facts = _make_audio(job, utterance, source)
-            done.append("audio")
+    if "audio" in job.steps and (
+        job.overwrite or facts is None or not _has_current_audio(job, utterance, facts)
+    ):
+        facts = _make_audio(job, utterance)
+        done.append("audio")
     if facts is None:
         raise AudioError("not prepared, or damaged since: run the step 'audio'")
     stale = [
@@ -103,19 +111,41 @@ def _made(job: Job, utterance: Utterance) -> Outcome:
     return Outcome(utterance=utterance, done=tuple(done), reused=reused, facts=facts)
 
 
-def _make_audio(job: Job, utterance: Utterance, source: str) -> AudioFacts:
+def _make_audio(job: Job, utterance: Utterance) -> AudioFacts:
     recording = _require_recording(job, utterance)
     if job.are_cleaned:
-        cleaned = features.cleaned_audio(recording, job.mel)
+        cleaned = _as_cleaned(job, utterance, recording)
     else:
-        cleaned = features.prepared_audio(recording, job.mel, job.options)
+        cleaned = features.prepared_audio(recording, job.mel, job.options, output_mel=job.output_mel)
+    is_mixed = probe(recording).n_channels > 1
+    if cleaned.output is not None:
+        source = _output_source(job, utterance)
+        job.store.write_audio(utterance, cleaned.output, source=source, is_mixed=is_mixed)
     return job.store.write_audio(
         utterance,
         cleaned.audio,
-        source=source,
-        is_mixed=probe(recording).n_channels > 1,
+        source=_audio_source(job, utterance),
+        is_mixed=is_mixed,
         clipped_share=cleaned.clipped_share,
     )
+
+
+def _as_cleaned(job: Job, utterance: Utterance, recording: Path) -> Cleaned:
+    """EveryVoice's audio, at both rates where both are asked for."""
+    audio = features.cleaned_audio(recording, job.mel)
+    if job.output_mel is None:
+        return Cleaned(audio=audio, clipped_share=0.0)
+    path = Store(job.recordings).audio_path(utterance, job.output_mel.sample_rate_hz)
+    if not path.is_file():
+        raise AudioError(f"EveryVoice has not prepared it at {job.output_mel.sample_rate_hz:,} Hz")
+    output, n_hops = features.cleaned_audio(path, job.output_mel), audio.n_samples // job.mel.hop_samples
+    n_samples = n_hops * job.output_mel.hop_samples
+    if abs(output.n_samples - n_samples) > job.output_mel.hop_samples:
+        raise AudioError(
+            "EveryVoice's audio has different lengths at the two rates",
+            found=f"{audio.duration_s:.2f} s and {output.duration_s:.2f} s",
+        )
+    return Cleaned(audio=audio, clipped_share=0.0, output=features.with_length(output, n_samples))
 
 
 def _make(job: Job, utterance: Utterance, step: Step, audio: Audio, source: str) -> None:
@@ -142,11 +172,26 @@ def _is_current(job: Job, utterance: Utterance, step: Step, facts: AudioFacts) -
         return False  # damaged: made again
 
 
+def _has_current_audio(job: Job, utterance: Utterance, facts: AudioFacts) -> bool:
+    if facts.source != _audio_source(job, utterance):
+        return False
+    if job.output_mel is None:
+        return True
+    output = job.store.audio_facts(utterance, job.output_mel.sample_rate_hz)
+    return output is not None and output.source == _output_source(job, utterance)
+
+
+def _output_source(job: Job, utterance: Utterance) -> str:
+    rate_hz = job.output_mel.sample_rate_hz if job.output_mel else job.mel.sample_rate_hz
+    return _fingerprint("output", audio=_audio_source(job, utterance), sample_rate_hz=rate_hz)
+
+
 def _audio_source(job: Job, utterance: Utterance) -> str:
     state = _require_recording(job, utterance).stat()
     options = asdict(job.options)
     used = ["min_duration_s", "max_duration_s", "least_loudness_lufs", "peak", "trims_silence"]
     used += ["trim_threshold_db", "trim_margin_ms"] if job.options.trims_silence else []
+    used += ["effects"] if job.options.effects else []
     used = [] if job.are_cleaned else used
     return _fingerprint(
         "audio",
@@ -174,7 +219,7 @@ def _source(job: Job, step: Step, facts: AudioFacts) -> str:
     )
 
 
-def _fingerprint(step: Step, **values: object) -> str:
+def _fingerprint(step: str, **values: object) -> str:
     text = json.dumps({"step": step, "version": VERSIONS[step], **values}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -88,6 +88,7 @@ def prepare(
     steps: Sequence[str] = STEPS,
     n_workers: int | None = None,
     overwrite: bool = False,
+    output_mel: MelSpec | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> Prepared:
     """Make the training material of `utterances` in `store`. Whatever is wrong with one never stops the rest.
@@ -97,6 +98,7 @@ def prepare(
         steps: Some of `STEPS`, in any order. Without `audio`, from the recordings that are prepared already.
         n_workers: Processes; None takes all cores, 1 stays in this process. The bytes are the same.
         overwrite: Make everything again.
+        output_mel: Of a vocoder's output, where that has a higher rate: the audio is kept at both.
         on_progress: Called with a basename, how many are finished, and how many there are.
 
     Raises:
@@ -110,6 +112,7 @@ def prepare(
         steps=steps,
         n_workers=n_workers,
         overwrite=overwrite,
+        output_mel=output_mel,
         on_progress=on_progress,
     )
 
@@ -122,12 +125,22 @@ def prepare_sets(
     steps: Sequence[str] = STEPS,
     n_workers: int | None = None,
     overwrite: bool = False,
+    output_mel: MelSpec | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> Prepared:
     """`prepare` for utterances of several sets at once, in their order."""
     started = time.monotonic()
     ordered = _in_order(steps)
-    jobs = [_job(one, store, mel, ordered, overwrite) for one in sets]
+    common = Job(
+        recordings=store.root,
+        store=store,
+        mel=mel,
+        options=PrepareOptions(),
+        steps=ordered,
+        overwrite=overwrite,
+        output_mel=output_mel,
+    )
+    jobs = [_job(one, common) for one in sets]
     utterances = [utterance for one in sets for utterance in one.utterances]
     _require_sensible(jobs, utterances)
     sweep(store.root)
@@ -147,16 +160,8 @@ def prepare_sets(
     return prepared
 
 
-def _job(one: RecordedSet, store: Store, mel: MelSpec, steps: tuple[Step, ...], overwrite: bool) -> Job:
-    return Job(
-        recordings=one.recordings,
-        store=store,
-        mel=mel,
-        options=one.options,
-        steps=steps,
-        overwrite=overwrite,
-        are_cleaned=one.are_cleaned,
-    )
+def _job(one: RecordedSet, common: Job) -> Job:
+    return replace(common, recordings=one.recordings, options=one.options, are_cleaned=one.are_cleaned)
 
 
 def _outcomes(
@@ -231,6 +236,7 @@ def _write_lists(jobs: Sequence[Job], prepared: Prepared) -> None:
     write_filelist(job.store.filelist_path(), prepared.kept)
     how = {
         "mel": job.mel.to_dict(),
+        **({"output_sample_rate_hz": job.output_mel.sample_rate_hz} if job.output_mel else {}),
         "options": asdict(job.options),
         **({"options_of_more": [asdict(one.options) for one in jobs[1:]]} if jobs[1:] else {}),
         "steps": list(job.steps),

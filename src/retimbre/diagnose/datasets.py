@@ -20,7 +20,7 @@ from retimbre.recipe.recipe import Data, Recipe
 from retimbre.text.symbols import SymbolTable
 from retimbre.training.fastspeech2 import loss_weights
 from retimbre.training.listed import listed_in
-from retimbre.training.material import spectrogram_of
+from retimbre.training.material import output_mel_of, spectrogram_of
 
 CHECKED = "checked-data.json"  # EveryVoice's name for it
 
@@ -70,9 +70,11 @@ def check_data(
         )
     table = SymbolTable(described.symbols) if described and described.symbols else None
     sets = _sets(recipe.data, filelist)
+    mel = described.mel if described else spectrogram_of(recipe.spectrogram)
     checked = check_sets(
         sets,
-        described.mel if described else spectrogram_of(recipe.spectrogram),
+        mel,
+        output_mel=output_mel_of(recipe, described, mel),
         table=table,
         reading=described.reading if described else None,
         n_workers=n_workers,
@@ -101,5 +103,6 @@ def _sets(data: Data, filelist: Path | None) -> Sequence[RecordedSet]:
         min_duration_s=data.min_duration_s,
         max_duration_s=data.max_duration_s,
         trims_silence=data.trims_silence,
+        effects=data.effects,
     )
     return [RecordedSet(utterances=read_filelist(filelist), recordings=data.recordings, options=options)]

@@ -144,7 +144,7 @@ def _spec(one: RecordedSet, utterance: Utterance, loaded: Loaded) -> Float[Tenso
     mel = loaded.description.mel
     if one.are_cleaned:
         return spec_of(
-            cleaned_audio(Store(one.recordings).audio_path(utterance, mel.sample_rate_hz), mel).audio, mel
+            cleaned_audio(Store(one.recordings).audio_path(utterance, mel.sample_rate_hz), mel), mel
         )
     recording = find_recording(one.recordings, utterance.basename)
     if recording is None:

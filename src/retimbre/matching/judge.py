@@ -55,17 +55,18 @@ def compare(
 
     A vocoder's own constant delay is measured on real specs, and taken out before anything is compared.
     """
-    recordings = {u: material.store.load_audio(u, material.mel) for u in material.held_out}
+    mel = material.output_mel
+    recordings = {u: material.store.load_audio(u, mel) for u in material.held_out}
     forced: dict[str, dict[Utterance, Audio]] = {}
     delays = {}
     for n_done, contestant in enumerate(contestants, start=1):
         name, delay = contestant.system.name, delay_of(contestant.vocoder, material)
-        delays[name] = delay.n_samples if delay.is_clear(material.mel.hop_samples) else 0
+        delays[name] = delay.n_samples if delay.is_clear(mel.hop_samples) else 0
         generated = _teacher_forced(material, contestant)
         forced[name] = {u: advanced(audio, delays[name]) for u, audio in generated.items()}
         listener.progress("Judging", n_done, len(contestants))
     found = {
-        u.basename: {name: measured(recordings[u], forced[name][u], material.mel) for name in forced}
+        u.basename: {name: measured(recordings[u], forced[name][u], mel) for name in forced}
         for u in material.held_out
     }
     free = _free_running(material.held_out, contestants, listener)
@@ -99,11 +100,11 @@ def compare(
 
 def delay_of(vocoder: Loaded, material: Material) -> Delay:
     """How late a vocoder answers, measured on real specs of recordings that it was not trained on."""
-    store, mel = material.store, material.mel
+    store, mel = material.store, material.output_mel
     utterances = material.held_out[:MEASURED_FOR_DELAY]
     return measure_delay(
         [store.load_audio(u, mel).samples for u in utterances],
-        [vocode(store.load_spec(u, mel), vocoder).samples for u in utterances],
+        [vocode(store.load_spec(u, material.mel), vocoder).samples for u in utterances],
         largest_samples=2 * mel.hop_samples,
     )
 

@@ -95,7 +95,7 @@ def match(request: MatchRequest, *, listener: Listener) -> Matched:
     else:
         require_unused(request.recipe)
     pair = _load(request, listener)
-    material = prepare_material(request.recipe, mel=pair.vocoder.description.mel, listener=listener)
+    material = prepare_material(request.recipe, base=pair.vocoder, listener=listener)
     require_known_symbols(material.utterances, pair.text_to_spec)
     material = without_long_texts(material, request.recipe, pair.text_to_spec, listener)
     _produce_specs(request.recipe, material, pair.text_to_spec, listener)
@@ -228,8 +228,8 @@ def _require_same_match(request: MatchRequest) -> None:
 
 
 def _planned(recipe: Recipe, plan: Plan, source: str) -> Recipe:
-    """The recipe with the plan's training section, on produced or on real specs."""
-    training = plan.training.model_copy(update={"spec_source": source})
+    """The recipe with the plan's training section, on produced or on real specs, from step 0."""
+    training = plan.training.model_copy(update={"spec_source": source, "continues_base": False})
     return recipe.model_copy(update={"training": training})
 
 
@@ -265,7 +265,7 @@ def _plan(request: MatchRequest, material: Material, vocoder: Loaded) -> Plan:
     facts = Facts(
         duration_s=material.duration_s,
         segment_s=mel.duration_s(recipe.training.segment_frames),
-        hop_samples=mel.hop_samples,
+        hop_samples=material.output_mel.hop_samples,
         delay=delay_of(vocoder, material),
         has_discriminators=bool(vocoder.discriminators),
     )

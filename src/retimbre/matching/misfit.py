@@ -55,7 +55,7 @@ def measure_misfit(material: Material, vocoder: Loaded, utterances: Sequence[Utt
     for utterance in utterances:
         real = material.store.load_spec(utterance, material.mel)
         produced = material.store.load_produced_spec(utterance, material.mel)
-        recording = material.store.load_audio(utterance, material.mel)
+        recording = material.store.load_audio(utterance, material.output_mel)
         distances.append(float((produced - real).abs().mean()))
         on_real.append(mel_cepstral_distortion(recording, vocode(real, vocoder)))
         on_produced.append(mel_cepstral_distortion(recording, vocode(produced, vocoder)))

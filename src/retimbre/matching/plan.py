@@ -28,7 +28,7 @@ class Facts:
     Args:
         duration_s: How long the training recordings sound together.
         segment_s: How long one training segment sounds.
-        hop_samples: Of the spectrogram.
+        hop_samples: Of the waveform that answers a frame.
         delay: What the vocoder has learnt.
         has_discriminators: Does the vocoder's checkpoint bring its own?
         budget_s: Seconds that training may take, if they are limited.

@@ -62,7 +62,7 @@ def report_of(facts: ReportFacts, contestants: Sequence[Contestant], comparison:
     return ReportData(
         title=facts.title,
         verdict=verdict_of(comparison.scores, control="control" if "control" in names else None),
-        mel=facts.material.mel,
+        mel=facts.material.output_mel,
         systems=(REAL, *(c.system for c in contestants)),
         utterances=comparison.spoken,
         scores={Kind.TEACHER_FORCED: comparison.scores, Kind.FREE_RUNNING: comparison.free_scores},

@@ -58,6 +58,16 @@ class Description:
     lineage: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def output_rate_hz(self) -> int:
+        """Samples per second of a vocoder's waveform."""
+        return self.output_sample_rate_hz or self.mel.sample_rate_hz
+
+    @property
+    def output_mel(self) -> MelSpec:
+        """The spectrogram of a vocoder's waveform, frame by frame that of its input."""
+        return self.mel.at_rate(self.output_rate_hz)
+
+    @property
     def reading(self) -> Reading:
         """How it reads a text."""
         return Reading(

@@ -131,8 +131,8 @@ def _require_consistent(family: Family, inferred: Inferred, described: Descripti
             found=f"{mel.n_mels} in the configuration",
         )
     if family is HIFIGAN:
-        ratio = (described.output_sample_rate_hz or mel.sample_rate_hz) / mel.sample_rate_hz
-        if config.hop_samples != mel.hop_samples * ratio:
+        ratio = described.output_rate_hz / mel.sample_rate_hz
+        if ratio % 1 or config.hop_samples != mel.hop_samples * ratio:
             raise CheckpointError(
                 "tensors and configuration contradict each other",
                 expected=f"{mel.hop_samples * ratio:g} samples for each frame, as the spectrogram has",

@@ -107,9 +107,8 @@ def index_of(name: str | None, names: tuple[str, ...], what: str) -> int:
 
 def vocode(spec: Float[Tensor, "mels frames"], loaded: Loaded) -> Audio:
     """A spec of any length as sound."""
-    description = loaded.description
-    rate = description.output_sample_rate_hz or description.mel.sample_rate_hz
-    return Audio(samples=sound_of(spec, vocoder_in(loaded)), sample_rate_hz=rate)
+    samples = sound_of(spec, vocoder_in(loaded))
+    return Audio(samples=samples, sample_rate_hz=loaded.description.output_rate_hz)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -71,7 +71,7 @@ def _everyvoice_content(loaded: Loaded, values: Mapping[str, Any]) -> dict[str, 
 def _everyvoice_config(loaded: Loaded) -> dict[str, Any]:
     """What EveryVoice must know of a vocoder that it has not trained."""
     described, config = loaded.description, vocoder_in(loaded).config
-    _require_possible(loaded.path, described.mel, config)
+    _require_possible(loaded.path, described.output_mel, config)
     return {
         "VERSION": "1.0",
         "contact": _contact(described.lineage.get("contact")),
@@ -103,7 +103,7 @@ def _everyvoice_audio(described: Description) -> dict[str, Any]:
     mel = described.mel
     return {
         "input_sampling_rate": mel.sample_rate_hz,
-        "output_sampling_rate": described.output_sample_rate_hz or mel.sample_rate_hz,
+        "output_sampling_rate": described.output_rate_hz,
         "alignment_sampling_rate": mel.sample_rate_hz,
         "n_fft": mel.n_fft_samples,
         "fft_window_size": mel.window_samples,
@@ -112,7 +112,7 @@ def _everyvoice_audio(described: Description) -> dict[str, Any]:
         "f_max": int(mel.high_hz),
         "n_mels": mel.n_mels,
         "spec_type": spec_type(mel),
-        "vocoder_segment_size": SEGMENT_FRAMES * mel.hop_samples,
+        "vocoder_segment_size": SEGMENT_FRAMES * described.output_mel.hop_samples,
     }
 
 

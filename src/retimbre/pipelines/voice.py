@@ -23,8 +23,7 @@ class Voice:
     @property
     def sample_rate_hz(self) -> int:
         """Of everything that it speaks."""
-        described = self.chain.spec_to_wav.description
-        return described.output_sample_rate_hz or described.mel.sample_rate_hz
+        return self.chain.spec_to_wav.description.output_rate_hz
 
     @property
     def speakers(self) -> tuple[str, ...]:

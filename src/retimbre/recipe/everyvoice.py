@@ -42,7 +42,6 @@ from retimbre.recipe.everyvoice_training import (
     base_of,
     common_training,
     continues,
-    note_weights_only,
     spec_to_wav_training,
     text_to_spec_training,
 )
@@ -128,12 +127,13 @@ def _spec_to_wav(config: SpecToWav, merged: Merged, notes: list[str]) -> dict[st
         n_optimisers=2,
     )
     values = _common(config, lists, merged, notes)
-    note_weights_only(values["base"], notes)
     values["spec_to_wav"] = _spec_to_wav_sizes(model)
+    if audio.output_sampling_rate != audio.input_sampling_rate:
+        values["spec_to_wav"]["output_sample_rate_hz"] = audio.output_sampling_rate
     values["discriminators"] = {"periods": model.mpd_layers, "n_scales": model.msd_layers}
     values["training"] = (
         common_training(config.training, pace, merged, notes)
-        | {"segment_frames": math.ceil(audio.vocoder_segment_size / audio.fft_hop_size)}
+        | {"segment_frames": math.ceil(audio.vocoder_segment_size / audio.output_hop_size)}
         | spec_to_wav_training(
             config.training,
             n_periods=len(model.mpd_layers),
@@ -142,8 +142,14 @@ def _spec_to_wav(config: SpecToWav, merged: Merged, notes: list[str]) -> dict[st
             merged=merged,
             notes=notes,
         )
+        | {"continues_base": _goes_on(config, values["base"], notes)}
     )
     return values
+
+
+def _goes_on(config: SpecToWav, base: str | None, notes: list[str]) -> bool:
+    training = config.training
+    return continues(training.optimizer, base, notes, is_matching=training.finetune)
 
 
 def _common(

@@ -43,14 +43,13 @@ def require_vocoder(config: SpecToWav, merged: Merged) -> None:
     _require_version(config.VERSION, merged)
     audio, model = config.preprocessing.audio, config.model
     _require_spectrogram(audio, merged)
-    if audio.output_sampling_rate != audio.input_sampling_rate:
+    if audio.output_sampling_rate % audio.input_sampling_rate:
+        place = merged.where("preprocessing.audio.output_sampling_rate")
         raise RecipeError(
-            f"{merged.where('preprocessing.audio.output_sampling_rate')}: a vocoder at another rate than its "
-            "spectrogram is not supported",
-            expected=f"output_sampling_rate: {audio.input_sampling_rate}, as the input",
+            f"{place}: a vocoder cannot speak at this rate",
+            expected=f"a multiple of input_sampling_rate, {audio.input_sampling_rate}",
             found=str(audio.output_sampling_rate),
-            do=f"write 'output_sampling_rate: {audio.input_sampling_rate}' (EveryVoice 0.5.0 overwrites the "
-            "recordings where they differ)",
+            do=f"write 'output_sampling_rate: {audio.input_sampling_rate}'",
         )
     _require_kernels(model, merged)
     _require_hop(model, audio, merged)
@@ -120,10 +119,12 @@ def _require_kernels(model: SpecToWavModel, merged: Merged) -> None:
 
 
 def _require_hop(model: SpecToWavModel, audio: Audio, merged: Merged) -> None:
-    product, hop = math.prod(model.upsample_rates), audio.fft_hop_size
+    product, hop = math.prod(model.upsample_rates), audio.output_hop_size
     needed = hop // ISTFT_HOP if model.istft_layer else hop
     if product != needed:
-        why = f"fft_hop_size {hop}" + (f" / {ISTFT_HOP} for the inverse STFT" if model.istft_layer else "")
+        times = audio.output_sampling_rate // audio.input_sampling_rate
+        why = f"fft_hop_size {audio.fft_hop_size}" + (f" x {times} for the output rate" if times > 1 else "")
+        why += f" / {ISTFT_HOP} for the inverse STFT" if model.istft_layer else ""
         raise RecipeError(
             f"{merged.where('model.upsample_rates')}: upsample_rates do not make a frame of the spectrogram",
             expected=f"a product of {needed} ({why})",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from retimbre.audio.effects import effect_of
 from retimbre.errors import RecipeError
 from retimbre.recipe.everyvoice_files import Merged
 from retimbre.recipe.everyvoice_names import FILELIST_LOADERS, SUB_FOLDERS
@@ -14,7 +15,6 @@ from retimbre.recipe.everyvoice_schema import Dataset, Preprocessing, SpecToWavT
 
 FEATURES = ("audio", "spec", "pitch", "energy", "synthesized_spec", "duration")
 SHORTEST_S = 0.001  # where a file says 0: no limit
-UNHEARD_EFFECTS = {"norm", "reverse"}  # loudness is levelled afterwards; reversed twice is not reversed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,24 +142,23 @@ def _set_values(one: Dataset, index: int, merged: Merged, notes: list[str]) -> d
         "filelist_format": FILELIST_LOADERS.meaning(
             one.filelist_loader, merged.where(f"{key}.filelist_loader")
         ),
-        "trims_silence": _trims_silence(one, notes),
+        "trims_silence": False,
+        "effects": _effects(one, notes),
     }
 
 
-def _trims_silence(one: Dataset, notes: list[str]) -> bool:
-    """What SoX was to do, as far as it has a counterpart: cutting silence from the ends."""
-    trims = False
-    for effect in one.sox_effects:
-        name, values = (effect[0], effect[1:]) if effect else ("", [])
-        if name == "silence":
-            trims = trims or len(values) <= 3
-            if len(values) > 3:
-                notes.append(f"{one.label}: pauses inside recordings stay (sox: {' '.join(effect)})")
-        elif name not in UNHEARD_EFFECTS and effect != ["channels", "1"]:
-            notes.append(f"{one.label}: this effect is not applied (sox: {' '.join(effect)})")
-    if trims:
-        notes.append(f"{one.label}: silence at both ends is cut by our own measure, not by SoX")
-    return trims
+def _effects(one: Dataset, notes: list[str]) -> list[str]:
+    """What SoX was to do, in its order; what there is not here is named."""
+    known = []
+    for words in one.sox_effects:
+        effect = " ".join(words)
+        try:
+            effect_of(effect)
+        except ValueError as error:
+            notes.append(f"{one.label}: this effect is not applied (sox: {effect}); known is {error}")
+        else:
+            known.append(effect)
+    return known
 
 
 def _adopted(data: Preprocessing, merged: Merged, notes: list[str]) -> str | None:

@@ -47,7 +47,7 @@ class Audio(Part):
     max_audio_length: float = kept(11.0, "data.max_duration_s")
     max_wav_value: float = unused(32767.0, NO_EFFECT)
     input_sampling_rate: int = kept(22050, "spectrogram.sample_rate_hz", gt=0)
-    output_sampling_rate: int = kept(22050, "spectrogram.sample_rate_hz", gt=0)
+    output_sampling_rate: int = kept(22050, "spec_to_wav.output_sample_rate_hz", gt=0)
     alignment_sampling_rate: int = unused(22050, "only for the aligner that EveryVoice had up to 0.3")
     alignment_bit_depth: int = unused(16, "only for the aligner that EveryVoice had up to 0.3")
     target_bit_depth: int = unused(16, "prepared recordings always have 16 bits")
@@ -60,6 +60,11 @@ class Audio(Part):
     spec_type: str = kept("mel-librosa", "spectrogram.preset")
     vocoder_segment_size: int = kept(8192, "training.segment_frames", gt=0)
 
+    @property
+    def output_hop_size(self) -> int:
+        """Samples of a vocoder's output for each frame."""
+        return self.fft_hop_size * self.output_sampling_rate // self.input_sampling_rate
+
 
 class Dataset(Part):
     """One set of recordings."""
@@ -69,7 +74,7 @@ class Dataset(Part):
     data_dir: Path | None = kept(None, "data.recordings")
     filelist: Path | None = kept(None, "data.filelist")
     filelist_loader: str = kept("everyvoice.utils.generic_psv_filelist_reader", "data.filelist_format")
-    sox_effects: list[list[Word]] = kept([["channels", "1"]], "data.trims_silence")
+    sox_effects: list[list[Word]] = kept([["channels", "1"]], "data.effects")
 
 
 class Preprocessing(Part):

@@ -3,7 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic_core import PydanticCustomError
+
+from retimbre.audio.effects import effect_of
 
 Stage = Literal["text-to-spec", "spec-to-wav"]
 FilePath = Annotated[Path, PlainSerializer(str)]
@@ -24,6 +27,17 @@ PunctuationKind = Literal[
 MAY_BE_MISSING = ("training_filelist", "validation_filelist", "adopted")
 
 
+def _known_effect(text: str) -> str:
+    try:
+        effect_of(text)
+    except ValueError as error:
+        raise PydanticCustomError("effect", "{usage}", {"usage": str(error)}) from error
+    return text
+
+
+EffectWords = Annotated[str, AfterValidator(_known_effect)]
+
+
 class Section(BaseModel):
     """A part of a recipe: frozen, and no unknown word passes."""
 
@@ -38,6 +52,7 @@ class DataSet(Section):
     filelist: FilePath = Field(description="LJSpeech metadata.csv, psv, csv, tsv or Festival's form.")
     filelist_format: ListForm | None = Field(None, description="None: found out.")
     trims_silence: bool = Field(True, description="Cut silence from both ends, keeping a margin.")
+    effects: tuple[EffectWords, ...] = Field((), description="As in data.")
 
     def resolved_against(self, folder: Path) -> "DataSet":
         """The same with both paths made absolute, seen from `folder`."""
@@ -64,9 +79,13 @@ class Data(Section):
     min_duration_s: float = Field(0.4, gt=0, description="Shorter recordings are left out, in seconds.")
     max_duration_s: float = Field(11.0, gt=0, description="Longer recordings are left out, in seconds.")
     trims_silence: bool = Field(True, description="Cut silence from both ends, keeping a margin.")
+    effects: tuple[EffectWords, ...] = Field(
+        (), description="What is done to a recording first, in order and in SoX's words, as in `norm -3`."
+    )
     label: str = Field("", description="Name of this data set, for text rules of its own.")
     more: tuple[DataSet, ...] = Field(
-        (), description="Further sets, each with label, recordings, filelist, filelist_format, trims_silence."
+        (),
+        description="Further sets: label, recordings, filelist, filelist_format, trims_silence, effects.",
     )
     training_filelist: FilePath | None = Field(
         None, description="Exactly what is learnt from; with validation_filelist, instead of a split by lot."
@@ -220,8 +239,13 @@ class TextToSpecModel(Section):
 class SpecToWavModel(Section):
     """Sizes of a hifigan trained from scratch. A base checkpoint brings its own."""
 
+    output_sample_rate_hz: int | None = Field(
+        None, gt=0, description="Of its waveform, a multiple of the spectrogram's; none: the same."
+    )
     is_istft: bool = Field(True, description="Inverse-STFT variant: fewer upsampling stages, much faster.")
-    upsample_rates: tuple[int, ...] = Field((8, 8), description="Product times istft hop = hop of the spec.")
+    upsample_rates: tuple[int, ...] = Field(
+        (8, 8), description="Product times istft hop = samples per frame."
+    )
     upsample_kernels: tuple[int, ...] = Field((16, 16), description="Twice the rates.")
     initial_channels: int = Field(512, gt=0, description="Channels before the first upsampling.")
     resblock: Literal["1", "2"] = Field("1", description="Form of the residual blocks.")
@@ -304,7 +328,7 @@ class Training(Section):
     )
     continues_base: bool = Field(
         False,
-        description="Go on with the steps and the optimiser of an EveryVoice text-to-spec base, too.",
+        description="Go on with the steps and the optimisers of an EveryVoice base, too.",
     )
     frozen: tuple[str, ...] = Field((), description="Tensor names, or their beginnings, that do not move.")
     spec_source: Literal["real", "produced"] = Field(

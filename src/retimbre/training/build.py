@@ -96,7 +96,7 @@ def vocoder_item(utterance: Utterance, material: Material, *, is_produced: bool)
     """Recording and spec of one utterance; lengths were compared before."""
     store = material.store
     load = store.load_produced_spec if is_produced else store.load_spec
-    samples = store.load_audio(utterance, material.mel).samples
+    samples = store.load_audio(utterance, material.output_mel).samples
     return VocoderItem(spec=load(utterance, material.mel), samples=samples)
 
 

@@ -33,10 +33,12 @@ def _differences(recipe: Recipe, base: Loaded) -> Iterator[tuple[str, Any, Any]]
         config = text_to_spec_in(base).config
         yield from _compared("text_to_spec", recipe.text_to_spec, _text_to_spec(config))
         return
-    yield from _compared("spec_to_wav", recipe.spec_to_wav, _spec_to_wav(vocoder_in(base).config))
+    sizes = _spec_to_wav(vocoder_in(base).config)
+    sizes["output_sample_rate_hz"] = base.description.output_rate_hz
+    yield from _compared("spec_to_wav", recipe.spec_to_wav, sizes)
     if base.discriminators:
-        sizes = base.description.sizes
-        yield from _compared("discriminators", recipe.discriminators, {"periods": sizes.get("periods")})
+        periods = base.description.sizes.get("periods")
+        yield from _compared("discriminators", recipe.discriminators, {"periods": periods})
 
 
 def _compared(prefix: str, section: BaseModel, theirs: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:

@@ -164,7 +164,7 @@ def spec_to_wav_job(
     validation: Mapping[str, VocoderItem],
 ) -> Job:
     """A vocoder with its training items and validation utterances, ready for the loop."""
-    mel = description.mel
+    mel = description.output_mel
     objective = SpecToWavObjective(generator, discriminators, mel, settings, validation)
     dataset = SegmentDataset(
         training,

@@ -42,6 +42,7 @@ def lists_in(data: Data) -> tuple[DataSet, ...]:
         filelist=data.filelist,
         filelist_format=data.filelist_format,
         trims_silence=data.trims_silence,
+        effects=data.effects,
     )
     return (first, *data.more)
 
@@ -125,5 +126,6 @@ def _recorded(one: DataSet, utterances: Sequence[Utterance], data: Data) -> Reco
         min_duration_s=data.min_duration_s,
         max_duration_s=data.max_duration_s,
         trims_silence=one.trims_silence,
+        effects=one.effects,
     )
     return RecordedSet(utterances=tuple(utterances), recordings=one.recordings, options=options)

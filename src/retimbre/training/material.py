@@ -18,6 +18,7 @@ from retimbre.data.store import Store
 from retimbre.data.utterance import Utterance
 from retimbre.errors import DataError
 from retimbre.jobs.listener import Listener, Silent
+from retimbre.models.description import Description
 from retimbre.models.load import Loaded, load_model
 from retimbre.pipelines.everyvoice import ids_of
 from retimbre.pipelines.fit import text_to_spec_in
@@ -34,6 +35,7 @@ class Material:
         training: What the weights learn from.
         validation: What chooses the best weights of a run; never learnt from.
         held_out: What the report measures on; neither learnt from nor chosen by.
+        output_sample_rate_hz: Of a vocoder's output, where that differs from its spectrogram's.
     """
 
     store: Store
@@ -43,6 +45,12 @@ class Material:
     held_out: tuple[Utterance, ...]
     left_out: tuple[LeftOut, ...]
     stats: Stats
+    output_sample_rate_hz: int | None = None
+
+    @property
+    def output_mel(self) -> MelSpec:
+        """The spectrogram of what a vocoder is to answer, frame by frame that of what it hears."""
+        return self.mel.at_rate(self.output_sample_rate_hz or self.mel.sample_rate_hz)
 
     @property
     def utterances(self) -> tuple[Utterance, ...]:
@@ -78,6 +86,21 @@ def spectrogram_of(section: Spectrogram) -> MelSpec:
         return specs.mel_librosa(**sizes)
 
 
+def output_mel_of(recipe: Recipe, base: Description | None, mel: MelSpec) -> MelSpec | None:
+    """The spectrogram of a vocoder's output, where that has a higher rate than what it hears.
+
+    Raises:
+        RecipeError: if the rate is no whole multiple.
+    """
+    if recipe.stage != "spec-to-wav":
+        return None
+    rate_hz = base.output_sample_rate_hz if base else recipe.spec_to_wav.output_sample_rate_hz
+    if rate_hz is None or rate_hz == mel.sample_rate_hz:
+        return None
+    with sizes_from_recipe("spec_to_wav"):
+        return mel.at_rate(rate_hz)
+
+
 def prepare_material(
     recipe: Recipe,
     *,
@@ -98,6 +121,7 @@ def prepare_material(
         base = load_model(recipe.base)
     if mel is None:
         mel = base.description.mel if base else spectrogram_of(recipe.spectrogram)
+    output_mel = output_mel_of(recipe, base.description if base else None, mel)
     listed, adopted = listed_in(recipe.data), _adopted(recipe, base)
     if listed.n_in_both:
         listener.say(
@@ -110,6 +134,7 @@ def prepare_material(
         mel=mel,
         n_workers=n_workers,
         overwrite=is_overwritten,
+        output_mel=output_mel,
         on_progress=lambda basename, done, total: listener.progress("Preparing", done, total),
     )
     kept = set(prepared.kept)
@@ -124,6 +149,7 @@ def prepare_material(
         held_out=parts.held_out,
         left_out=tuple(prepared.left_out),
         stats=_write_parts(store, parts),
+        output_sample_rate_hz=output_mel.sample_rate_hz if output_mel else None,
     )
     if adopted:
         _take_over(adopted, material, listener)
@@ -269,6 +295,9 @@ def _take_over(adopted: Adopted, material: Material, listener: Listener) -> None
 
 
 def _tell(prepared: Prepared, material: Material, listener: Listener) -> None:
+    if material.output_sample_rate_hz:
+        heard_hz, spoken_hz = material.mel.sample_rate_hz, material.output_sample_rate_hz
+        listener.say("Rates", f"the vocoder hears {heard_hz:,} Hz and speaks {spoken_hz:,} Hz")
     if prepared.n_mixed:
         listener.say("Stereo", f"{prepared.n_mixed} recordings have two channels: mixed to one")
     if prepared.n_clipped:
@@ -288,7 +317,13 @@ def _tell(prepared: Prepared, material: Material, listener: Listener) -> None:
 
 def require_same_lengths(material: Material, *, has_produced: bool) -> None:
     """Recording, real spec and (for matching) produced spec of each utterance must be equally long."""
-    found = mismatches(material.store, material.utterances, material.mel, with_produced=has_produced)
+    found = mismatches(
+        material.store,
+        material.utterances,
+        material.mel,
+        with_produced=has_produced,
+        output_mel=material.output_mel if material.output_sample_rate_hz else None,
+    )
     if found:
         shown = "; ".join(f"{m.utterance.basename}: {m.reason}" for m in found[:5])
         more = f" and {len(found) - 5} more" if len(found) > 5 else ""

@@ -111,11 +111,16 @@ def new_generator(recipe: Recipe, material: Material) -> tuple[GeneratorConfig, 
     """The sizes and the description of a hifigan that is trained from scratch."""
     with sizes_from_recipe("spec_to_wav"):
         config = _generator_config(recipe.spec_to_wav, material)
-    return config, Description(family="hifigan", sizes=sizes_of(config), mel=material.mel)
+    return config, Description(
+        family="hifigan",
+        sizes=sizes_of(config),
+        mel=material.mel,
+        output_sample_rate_hz=material.output_sample_rate_hz,
+    )
 
 
 def _generator_config(sizes: SpecToWavModel, material: Material) -> GeneratorConfig:
-    hop, upsampled = material.mel.hop_samples, math.prod(sizes.upsample_rates)
+    hop, upsampled = material.output_mel.hop_samples, math.prod(sizes.upsample_rates)
     n_fft = 4 * hop // upsampled if sizes.is_istft else None
     config = GeneratorConfig(
         n_mels=material.mel.n_mels,

@@ -12,7 +12,7 @@ from retimbre.jobs.listener import Listener
 from retimbre.models.load import load_model
 from retimbre.recipe.recipe import DataSet, Recipe
 from retimbre.training.listed import lists_in
-from retimbre.training.material import prepare_material, prepared_in, spectrogram_of
+from retimbre.training.material import output_mel_of, prepare_material, prepared_in, spectrogram_of
 
 ON_THE_FLY = {  # steps of EveryVoice -> when what they write is made here
     "attn": "the alignment prior is computed when training needs it",
@@ -53,11 +53,14 @@ def prepare_as_asked(
             )
             return material.store.root
         base = load_model(recipe.base) if recipe.base else None
+        described = base.description if base else None
+        mel = described.mel if described else spectrogram_of(recipe.spectrogram)
         store, sets = prepared_in(recipe, base)
         prepare_sets(
             sets,
             store,
-            mel=base.description.mel if base else spectrogram_of(recipe.spectrogram),
+            mel=mel,
+            output_mel=output_mel_of(recipe, described, mel),
             steps=ours,
             n_workers=n_workers,
             overwrite=is_overwritten,
