@@ -5,6 +5,9 @@ import shutil
 
 import pytest
 
+from retimbre.data.store import Store
+from retimbre.data.utterance import Utterance
+
 
 @pytest.fixture
 def text_config(tmp_path):
@@ -81,6 +84,27 @@ def test_a_good_data_set_has_nothing_to_look_at(project, retimbre, tmp_path):
     assert rows["u0"]["duration"] == pytest.approx(0.7, abs=0.02)
     assert rows["u0"]["n_missing_symbols"] == 0
     assert rows["u0"]["speaking_rate_words_per_second"] == pytest.approx(2 / rows["u0"]["duration"])
+
+
+def test_pitch_energy_and_clipping_of_each_recording_are_measured(project, retimbre, speak, tmp_path):
+    wave = speak(duration_s=0.8)
+    wave[2000:2011] = 1.0
+    project.record("u1", wave, subtype="FLOAT")
+    assert retimbre("preprocess", "text-to-spec", project.tuning).code == 0
+    ended = retimbre("check", "data", project.tuning, project.text_to_spec, "-o", tmp_path / "out", "-n", 1)
+    rows = checked(ended, tmp_path / "out")
+    store, utterance = Store(project.preprocessed), Utterance(basename="u0", text="")
+    # What is stored is of the 16-bit file, what is checked of the recording.
+    for name, values in (
+        ("pitch", store.load_pitch(utterance).f0_hz),
+        ("energy", store.load_energy(utterance)),
+    ):
+        assert rows["u0"][f"{name}_mean"] == pytest.approx(float(values.mean()), rel=1e-3)
+        assert rows["u0"][f"{name}_std"] == pytest.approx(float(values.std()), rel=1e-3)
+        assert rows["u0"][f"{name}_min"] == pytest.approx(float(values.min()), rel=1e-3)
+        assert rows["u0"][f"{name}_max"] == pytest.approx(float(values.max()), rel=1e-3)
+    assert rows["u0"]["total_clipped_samples"] == 0
+    assert rows["u1"]["total_clipped_samples"] == 11
 
 
 def test_each_thing_that_is_odd_is_named(project, retimbre, speak, tmp_path):

@@ -34,7 +34,7 @@ CASES = [(name, loader) for name, one in LISTS.items() for loader in LOADERS if 
 def read(tmp_path, name, loader):
     path = tmp_path / name
     path.write_bytes(LISTS[name]["content"].encode())
-    return read_filelist(path, format=FILELIST_LOADERS[UTILS + LOADERS[loader]])
+    return read_filelist(path, format=FILELIST_LOADERS.known[UTILS + LOADERS[loader]])
 
 
 @pytest.mark.parametrize(("name", "loader"), [case for case in CASES if case not in DIFFERENT])

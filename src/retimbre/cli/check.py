@@ -31,7 +31,8 @@ def data(
         int | None, typer.Option("--num-workers", "-n", min=0, help="Processes.", show_default="all cores")
     ] = None,
     calculate_stats: Annotated[
-        bool, typer.Option("--calculate-stats/--no-calculate-stats", help="Accepted.")
+        bool,
+        typer.Option("--calculate-stats/--no-calculate-stats", help="Measure pitch and energy, too."),
     ] = True,
     clip_detection: Annotated[
         bool, typer.Option("--clip-detection/--no-clip-detection", help="Accepted; it is always looked for.")
@@ -78,6 +79,7 @@ def data(
         filelist=filelist,
         preprocessed=preprocessed,
         folder=output_dir,
+        has_prosody=calculate_stats,
         n_workers=num_workers or None,
         listener=console,
     )

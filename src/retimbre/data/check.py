@@ -10,7 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from retimbre.audio.mel import MelSpec
+from jaxtyping import Float
+from torch import Tensor
+
+from retimbre.audio.energy import energy
+from retimbre.audio.files import probe
+from retimbre.audio.mel import MelSpec, log_mel
+from retimbre.audio.pitch import pitch_hz
 from retimbre.data.features import PrepareOptions, prepared_audio
 from retimbre.data.one_utterance import find_recording
 from retimbre.data.prepare import RecordedSet
@@ -18,6 +24,7 @@ from retimbre.data.text_check import missing_in
 from retimbre.data.utterance import Utterance
 from retimbre.errors import AudioError, DataError, TextError
 from retimbre.jobs.local import map_items
+from retimbre.text.ipa import split_ipa
 from retimbre.text.reading import Reading
 from retimbre.text.symbols import SymbolTable
 
@@ -28,17 +35,44 @@ MAD_TO_STD = 1.4826
 
 
 @dataclass(frozen=True, kw_only=True)
+class Spread:
+    """Where the frames of one recording lie; `std` is NaN for a single one."""
+
+    min: float
+    max: float
+    mean: float
+    std: float
+
+    @classmethod
+    def of(cls, values: Float[Tensor, "frames"]) -> "Spread":
+        """Of one value per frame."""
+        std = float(values.std()) if len(values) > 1 else math.nan
+        return cls(min=float(values.min()), max=float(values.max()), mean=float(values.mean()), std=std)
+
+    def named(self, start: str) -> dict[str, float | None]:
+        """For JSON, under EveryVoice's names."""
+        found = {"min": self.min, "max": self.max, "mean": self.mean, "std": self.std}
+        return {f"{start}_{name}": value if math.isfinite(value) else None for name, value in found.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Heard:
     """What a recording is.
 
     Args:
         duration_s: As it would be trained on; None where it cannot be.
+        n_clipped: Samples of the recording itself that lie in runs at its limits.
+        pitch: In hertz, interpolated where there is no voice; None where it was not asked for.
+        energy: As the models know it; None where it was not asked for.
         problem: Why preparing leaves it out.
         digest: Of its bytes.
     """
 
     duration_s: float | None = None
     clipped_share: float = 0.0
+    n_clipped: int = 0
+    pitch: Spread | None = None
+    energy: Spread | None = None
     problem: str | None = None
     digest: str | None = None
 
@@ -80,14 +114,26 @@ class Checked:
             "phones": utterance.phones,
             "duration": heard.duration_s,
             "clipped_share": heard.clipped_share,
+            "total_clipped_samples": heard.n_clipped,
+            **(heard.pitch.named("pitch") if heard.pitch else {}),
+            **(heard.energy.named("energy") if heard.energy else {}),
             "n_words": n_words,
             "n_chars": len(self.text),
+            **self._phones(),
             "speaking_rate_words_per_second": n_words / heard.duration_s if heard.duration_s else None,
             "speaking_rate_characters_per_second": self.rate_hz,
             "n_missing_symbols": None if self.missing is None else sum(self.missing.values()),
             "missing_symbols": None if self.missing is None else sorted(self.missing),
             "findings": self.findings,
         }
+
+    def _phones(self) -> dict[str, float | int | None]:
+        """How many the list gives, where it gives any."""
+        if not self.utterance.phones:
+            return {}
+        n_phones = sum(not phone.isspace() for phone in split_ipa(self.utterance.phones))
+        rate_hz = n_phones / self.heard.duration_s if self.heard.duration_s else None
+        return {"n_phones": n_phones, "speaking_rate_phones_per_second": rate_hz}
 
 
 def check_sets(
@@ -97,6 +143,7 @@ def check_sets(
     table: SymbolTable | None = None,
     reading: Reading | None = None,
     output_mel: MelSpec | None = None,
+    has_prosody: bool = False,
     n_workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[Checked]:
@@ -105,12 +152,20 @@ def check_sets(
     Args:
         table: What the model knows; without it symbols are not looked up.
         output_mel: Of a vocoder's output, where that has a higher rate.
+        has_prosody: Measure pitch and energy of each recording, too.
         on_progress: Called with how many recordings are heard, and how many there are.
     """
     n_all = sum(len(one.utterances) for one in sets)
     checked: list[Checked] = []
     for one in sets:
-        listen = partial(hear, recordings=one.recordings, mel=mel, options=one.options, output_mel=output_mel)
+        listen = partial(
+            hear,
+            recordings=one.recordings,
+            mel=mel,
+            options=one.options,
+            output_mel=output_mel,
+            has_prosody=has_prosody,
+        )
         names = [utterance.basename for utterance in one.utterances]
         n_useful = n_workers if len(names) > 2 * FEWEST_RATES else 1
         for utterance, heard in zip(
@@ -131,6 +186,7 @@ def hear(
     mel: MelSpec,
     options: PrepareOptions,
     output_mel: MelSpec | None = None,
+    has_prosody: bool = False,
 ) -> Heard:
     """One recording, judged as preparing judges it. Runs in a worker process."""
     path = find_recording(recordings, basename)
@@ -142,7 +198,15 @@ def hear(
     except AudioError as error:
         what = error.what.replace(str(path), "the recording")
         return Heard(problem=f"{what} ({error.found})" if error.found else what, digest=digest)
-    return Heard(duration_s=cleaned.audio.duration_s, clipped_share=cleaned.clipped_share, digest=digest)
+    audio = cleaned.audio
+    return Heard(
+        duration_s=audio.duration_s,
+        clipped_share=cleaned.clipped_share,
+        n_clipped=round(cleaned.clipped_share * probe(path).n_samples),
+        pitch=Spread.of(pitch_hz(audio, mel).f0_hz) if has_prosody else None,
+        energy=Spread.of(energy(log_mel(audio.samples, mel))) if has_prosody else None,
+        digest=digest,
+    )
 
 
 def _checked(utterance: Utterance, heard: Heard, table: SymbolTable | None, reading: Reading) -> Checked:

@@ -51,6 +51,7 @@ def check_data(
     filelist: Path | None,
     preprocessed: Path | None = None,
     folder: Path,
+    has_prosody: bool = True,
     n_workers: int | None,
     listener: Listener,
 ) -> Checkup:
@@ -60,6 +61,7 @@ def check_data(
         model: Whose symbols are to be known, and whose losses are written; without one, the symbols of the
             recipe's base.
         filelist: Instead of the recipe's own lists.
+        has_prosody: Measure pitch and energy of each recording, too.
         preprocessed: A folder whose prepared audio the model is judged on, instead of the recordings.
     """
     path = model or recipe.base
@@ -77,6 +79,7 @@ def check_data(
         output_mel=output_mel_of(recipe, described, mel),
         table=table,
         reading=described.reading if described else None,
+        has_prosody=has_prosody,
         n_workers=n_workers,
         on_progress=lambda done, total: listener.progress("Checking", done, total),
     )
