@@ -62,7 +62,9 @@ def test_a_match_with_control_ends_in_a_report_with_paired_intervals(whole):
     assert ended.out == f"{run / 'report.html'}\n"
     report = report_in(run)
     assert [system["name"] for system in report["systems"]] == ["real", "base", "tuned", "control", "matched"]
-    (results,) = report["results"].values()
+    assert set(report["results"]) == {"teacher-forced", "free running"}
+    assert report["results"]["free running"]["scores"]["systems"][0] == "real"
+    results = report["results"]["teacher-forced"]
     pairs = {(found["system"], found["against"]): found for found in results["differences"] if is_mcd(found)}
     assert pairs.keys() == {("matched", "tuned"), ("matched", "control"), ("tuned", "base")}
     for interval in pairs.values():

@@ -10,6 +10,7 @@ from retimbre.audio.mel import mel_librosa
 from retimbre.audio.waveform import Audio
 from retimbre.data.prepare import prepare
 from retimbre.data.store import Store
+from retimbre.evaluate.free_running import FreeRunningJudge
 from retimbre.jobs.listener import Silent
 from retimbre.matching import judge, misfit
 from retimbre.matching.judge import Contestant, compare, delay_of
@@ -72,11 +73,9 @@ def test_systems_are_compared_and_heard_at_the_rate_of_the_output(wide, speaker,
     def forced(utterances, store, loaded):
         return [(u, store.load_spec(u, MEL)) for u in utterances]
 
-    def free(utterance, contestants):
-        return judge.Spoken(name=utterance.basename, text="", kind=judge.Kind.FREE_RUNNING, audio={})
-
     monkeypatch.setattr(judge, "teacher_forced_specs", forced)
-    monkeypatch.setattr(judge, "_freely", free)
+    monkeypatch.setattr(judge, "_spec_of", lambda u, loaded: wide.store.load_spec(u, MEL))
+    monkeypatch.setattr(judge, "free_running_judge", lambda heard, held_out: FreeRunningJudge())
     system = System(name="late", description="late")
     real = System(name="real", description="real")
     found = compare(
