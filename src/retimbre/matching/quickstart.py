@@ -17,6 +17,7 @@ TUNING_SHARE = 0.4  # of the time for training; matched and control share the re
 MOST_TUNING_STEPS = 600
 HELD_OUT_FRACTION = 0.2
 STARTER_LOSS = LossWeights(mel=30.0, multi_scale=15.0)  # what the starter vocoder was trained with
+TUNING_RATE = 1e-4  # at 5e-4 the voice comes nearer a little sooner, and loses words (docs/results.md)
 LISTS = ("metadata.csv", "filelist.psv", "metadata.psv")
 SYNTHETIC = (
     "This speaker is synthetic: sentences rendered by the program flite with a CMU voice. What is measured "
@@ -84,7 +85,7 @@ def _tune(asked: Quickstart, data: Data, folder: Path, listener: Listener) -> Pa
     settings = Training(
         steps=MOST_TUNING_STEPS,
         batch_size=8,
-        optimiser=Optimiser(learning_rate=5e-4, betas=(0.9, 0.98), weight_decay=1e-6, schedule="cosine"),
+        optimiser=Optimiser(learning_rate=TUNING_RATE, betas=(0.9, 0.98), weight_decay=1e-6, schedule="cosine"),
         validate_every_steps=10_000,
         checkpoint_every_steps=10_000,
     )
