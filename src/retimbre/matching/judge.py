@@ -85,7 +85,7 @@ def compare(
             name=u.basename,
             text=u.text,
             kind=Kind.FREE_RUNNING,
-            audio={name: _playable(audio) for name, audio in free[u].items()},
+            audio={real.name: recordings[u], **{name: _playable(audio) for name, audio in free[u].items()}},
         )
         for u in material.held_out[:SPOKEN_FREELY]
     ]

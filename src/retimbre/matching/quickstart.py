@@ -85,7 +85,9 @@ def _tune(asked: Quickstart, data: Data, folder: Path, listener: Listener) -> Pa
     settings = Training(
         steps=MOST_TUNING_STEPS,
         batch_size=8,
-        optimiser=Optimiser(learning_rate=TUNING_RATE, betas=(0.9, 0.98), weight_decay=1e-6, schedule="cosine"),
+        optimiser=Optimiser(
+            learning_rate=TUNING_RATE, betas=(0.9, 0.98), weight_decay=1e-6, schedule="cosine"
+        ),
         validate_every_steps=10_000,
         checkpoint_every_steps=10_000,
     )
