@@ -104,3 +104,30 @@ def test_differences_name_moved_and_missing_rows():
     ours, theirs = SymbolTable((PAD, "a", "b", "c")), SymbolTable((PAD, "b", "d", "c"))
     assert ours.differences(theirs) == {"a": (1, None), "b": (2, 1), "d": (None, 2)}
     assert ours.differences(ours) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("a – b", "a — b"),
+        ("‘a’ „b“", "'a' \"b\""),
+        ("a\u00a0b\u2009a", "a b a"),
+        ("a！ b‑a…", "a! b-a."),
+        ("‹a›", '"a"'),
+    ],
+)
+def test_a_mark_or_a_space_in_another_form_is_read_as_the_one_that_the_table_has(text, read):
+    table = SymbolTable((PAD, *" \"'-—.!ab"))
+
+    assert table.encode(text) == table.encode(read)
+    assert table.encode(text).unknown == ()
+
+
+def test_a_table_that_has_the_form_itself_reads_it_as_it_is():
+    table = SymbolTable((PAD, *" -–'’ab"))
+
+    assert table.encode("a–’").symbols == ("a", "–", "’")
+
+
+def test_letters_and_digits_are_never_replaced():
+    assert SymbolTable((PAD, *"a2'-")).encode("á²½•").unknown == ("á", "²", "½", "•")

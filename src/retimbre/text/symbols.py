@@ -1,6 +1,7 @@
 """SymbolTable: symbol <-> integer, and whether two tables agree."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,14 @@ PUNCTUATION_BEFORE_0_3: Mapping[str, Sequence[str]] = {
     "big_breaks": (".", ":", ";"),
     "small_breaks": (",", "-", "—"),
     "ellipsis": ("…",),
+}
+LOOK_ALIKES: Mapping[str, Sequence[str]] = {  # of a mark that a table may lack, the nearest first
+    **dict.fromkeys("‘’‚‛ʼ", ("'", '"')),
+    **dict.fromkeys("“”„‟", ('"', "“", "”", "'")),
+    **dict.fromkeys("‹›«»", ('"', "'")),
+    **dict.fromkeys("‐‑", ("-",)),
+    **dict.fromkeys("‒–—―", ("—", "-", "–")),
+    "…": (".",),
 }
 # Rows that no text reaches: EveryVoice writes them for punctuation in phonological features only.
 TAGS = (
@@ -83,11 +92,18 @@ class SymbolTable:
         return len(self.symbols)
 
     def encode(self, text: str) -> Encoded:
-        """Split `text` into the longest known symbols; what is unknown is returned, never just dropped."""
+        """Split `text` into the longest known symbols; what is unknown is returned, never just dropped.
+
+        A mark or a space in a form that the table lacks is read as its plain one: – as —, ‘ as '.
+        """
         known: list[str] = []
         unknown: list[str] = []
         for match in self._tokeniser.finditer(text):
-            (known if match.lastgroup else unknown).append(match.group())
+            found = match.group()
+            if match.lastgroup or (found := self._like(match.group())):
+                known.append(found)
+            else:
+                unknown.append(match.group())
         ids = tuple(self._row_of[symbol] for symbol in known)
         return Encoded(ids=ids, symbols=tuple(known), unknown=tuple(unknown))
 
@@ -97,15 +113,24 @@ class SymbolTable:
         rows = {symbol: (ours.get(symbol), theirs.get(symbol)) for symbol in (*ours, *theirs)}
         return {symbol: pair for symbol, pair in rows.items() if pair[0] != pair[1]}
 
+    def _like(self, char: str) -> str:
+        """A mark or a space of the table that `char` is another form of; nothing for any other character."""
+        plain = unicodedata.normalize("NFKC", char) if unicodedata.category(char)[0] in "PZ" else ""
+        return next((mark for mark in (plain, *LOOK_ALIKES.get(char, ())) if mark in self._reachable), "")
+
+    @cached_property
+    def _reachable(self) -> frozenset[str]:
+        # The padding symbol is left out: in a text it is a stray control character, not a pause.
+        return frozenset(self.symbols) - {PAD, ""}
+
     @cached_property
     def _row_of(self) -> dict[str, int]:
         return {symbol: row for row, symbol in enumerate(self.symbols)}
 
     @cached_property
     def _tokeniser(self) -> re.Pattern[str]:
-        # The padding symbol is left out: in a text it is a stray control character, not a pause.
-        reachable = sorted((s for s in self.symbols if s not in (PAD, "")), key=len, reverse=True)
-        known = "|".join(re.escape(symbol) for symbol in reachable)
+        longest_first = sorted((s for s in self.symbols if s in self._reachable), key=len, reverse=True)
+        known = "|".join(re.escape(symbol) for symbol in longest_first)
         return re.compile(f"(?P<known>{known})|." if known else ".", re.DOTALL)
 
 
