@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from building.listeners import Heard
 from retimbre.data.manifest import read_filelist
 from retimbre.data.prepare import RecordedSet
 from retimbre.diagnose.scores import COLUMNS, score_sets, write_scores
@@ -42,7 +43,7 @@ def test_scores_are_everyvoices(parity, tmp_path):
         assert without == pytest.approx(float(their["total"]), rel=1e-4)
 
 
-def test_what_cannot_be_heard_or_read_has_no_score(parity, tmp_path):
+def test_what_cannot_be_heard_or_read_has_no_score_and_is_named(parity, tmp_path):
     project = parity("everyvoice_project") / "project"
     (tmp_path / "list.psv").write_text(
         "basename|speaker|language|characters\nnone|speaker_0|eng|in being\nLJ001-0002|speaker_0|eng|\u20ac\n"
@@ -55,5 +56,7 @@ def test_what_cannot_be_heard_or_read_has_no_score(parity, tmp_path):
         are_cleaned=True,
     )
     model = load_model(parity("everyvoice_project") / MODEL)
-    scores = score_sets([prepared], model, LossWeights(), Silent())
+    listener = Heard()
+    scores = score_sets([prepared], model, LossWeights(), listener)
     assert [score.utterance.basename for score in scores] == ["LJ002-0035"]
+    assert [line.partition(": ")[0] for line in listener.of("Not scored")] == ["none", "LJ001-0002"]

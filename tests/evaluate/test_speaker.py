@@ -1,12 +1,17 @@
 """The encoder is the published one, and its weights are read without running their package."""
 
+import json
+import math
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from retimbre.audio.files import load_audio
 from retimbre.audio.waveform import Audio
+from retimbre.checkpoint.fill import load_weights
 from retimbre.errors import DataError, MissingExtra
 from retimbre.evaluate import speaker
 from retimbre.evaluate.speaker import (
@@ -19,6 +24,7 @@ from retimbre.evaluate.speaker import (
 )
 
 RATE_HZ = 16_000
+THEIRS = Path(__file__).parents[1] / "fixtures" / "speaker" / "embeddings.json"
 
 
 @pytest.fixture
@@ -56,6 +62,27 @@ def test_an_embedding_is_the_mean_direction_of_the_slices(voice, encoder):
 
     torch.testing.assert_close(found.double(), expected.detach(), atol=1e-5, rtol=0)
     assert float(found.norm()) == pytest.approx(1, abs=1e-5)
+
+
+def by_formula(rank, shape):
+    """Numbers from -1 to 1 that both sides of a comparison can make."""
+    mixed = np.arange(math.prod(shape), dtype=np.uint32) * np.uint32(2654435761)
+    mixed += np.uint32((rank + 1) * 40503 * 65537 % 2**32)
+    mixed ^= mixed >> 15
+    mixed *= np.uint32(1274126177)
+    mixed ^= mixed >> 13
+    return torch.from_numpy(mixed / 2**31 - 1).float().view(shape)
+
+
+@pytest.mark.parametrize("n_samples", [8_000, 51_111, 70_003])
+def test_an_embedding_is_that_of_resemblyzer(encoder, n_samples):
+    weights = sorted(encoder.state_dict().items())
+    load_weights(encoder, {name: 0.1 * by_formula(i, t.shape) for i, (name, t) in enumerate(weights)})
+    audio = Audio(samples=0.3 * by_formula(99, (n_samples,)), sample_rate_hz=RATE_HZ)
+
+    expected = torch.tensor(json.loads(THEIRS.read_text(encoding="utf-8"))[str(n_samples)])
+
+    torch.testing.assert_close(embedding(encoder, audio), expected, rtol=0, atol=2e-6)
 
 
 def test_soft_speech_is_turned_up_and_sounds_like_the_same_person(voice, encoder):

@@ -8,6 +8,7 @@ import yaml
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+from building.listeners import Heard
 from retimbre.cli.main import app
 from retimbre.errors import DataError, RecipeError, RetimbreError, TextError
 from retimbre.jobs.listener import Silent
@@ -24,17 +25,6 @@ NEW = (
     "new.languages=[fra]",
     "new.begin_as={eve: default}",
 )
-
-
-class Heard(Silent):
-    def __init__(self):
-        self.said = []
-
-    def say(self, label, text):
-        self.said.append(f"{label}: {text}")
-
-    def of(self, label):
-        return [line.removeprefix(f"{label}: ") for line in self.said if line.startswith(f"{label}: ")]
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 
+from building.listeners import Heard
 from retimbre.checkpoint.digest import sha256_of
 from retimbre.errors import RunError
-from retimbre.jobs.listener import Silent
 from retimbre.models.load import load_model
 from retimbre.recipe.read import read_recipe
 from retimbre.training.material import prepare_material
@@ -18,17 +18,6 @@ VOCODER = "logs_and_checkpoints/VocoderExperiment/base/checkpoints/last.ckpt"
 TWO_STEPS = ("training.max_steps=2", "training.val_check_interval=2")
 OF_A_VOCODER = ("training.max_steps=4", "training.val_check_interval=2")  # EveryVoice counts each twice
 TINY_DISCRIMINATORS = ("discriminators.width=0.02",)
-
-
-class Heard(Silent):
-    def __init__(self):
-        self.said = []
-
-    def say(self, label, text):
-        self.said.append(f"{label}: {text}")
-
-    def line(self, label):
-        return next(line for line in self.said if line.startswith(f"{label}: "))
 
 
 @pytest.fixture

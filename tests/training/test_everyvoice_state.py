@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from building.listeners import Heard
 from retimbre.checkpoint.fill import load_weights
 from retimbre.errors import CheckpointError, RecipeError, RunError
 from retimbre.jobs.listener import Silent
@@ -30,14 +31,6 @@ NOAM = Optimiser(
 # A bias in front of a batch norm, and that of attention's keys, has no effect: its gradient is rounding.
 WITHOUT_EFFECT = ("conv_module.sequential.2.bias", "in_proj_bias")
 SETTINGS = Training(steps=11, optimiser=NOAM, loss=LossWeights(attn_bin_full_step=100), continues_base=True)
-
-
-class Heard(Silent):
-    def __init__(self):
-        self.said = []
-
-    def say(self, label, text):
-        self.said.append(f"{label}: {text}")
 
 
 @pytest.fixture

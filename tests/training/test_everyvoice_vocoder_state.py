@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from building.listeners import Heard
 from retimbre.audio.mel import mel_librosa
 from retimbre.checkpoint.fill import load_weights
 from retimbre.checkpoint.read import read
@@ -41,14 +42,6 @@ SETTINGS = Training(
     ),
 )
 UPDATES = {"last": 20, "last-v1": 3}
-
-
-class Heard(Silent):
-    def __init__(self):
-        self.said = []
-
-    def say(self, label, text):
-        self.said.append(f"{label}: {text}")
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import shutil
 import pytest
 import torch
 
+from building.listeners import Heard
 from retimbre.audio.mel import MelSpec
 from retimbre.data.manifest import read_filelist, write_filelist
 from retimbre.data.store import Store
@@ -14,14 +15,6 @@ from retimbre.recipe.read import read_recipe
 from retimbre.recipe.recipe import Spectrogram
 from retimbre.training.material import prepare_material, spectrogram_of
 from retimbre.training.train import stage_job
-
-
-class Heard(Silent):
-    def __init__(self):
-        self.said = []
-
-    def say(self, label, text):
-        self.said.append(f"{label}: {text}")
 
 
 @pytest.fixture

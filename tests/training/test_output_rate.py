@@ -10,6 +10,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from building.listeners import Heard
 from retimbre.audio.files import save_audio
 from retimbre.audio.mel import log_mel
 from retimbre.checkpoint.read import read
@@ -33,14 +34,6 @@ SIZES = {
     "resblock_kernels": [3],
     "resblock_dilations": [[1, 3]],
 }
-
-
-class Heard(Silent):
-    def __init__(self):
-        self.said = []
-
-    def say(self, label, text):
-        self.said.append(f"{label}: {text}")
 
 
 def word(number):

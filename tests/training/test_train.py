@@ -7,6 +7,7 @@ import pytest
 import torch
 import yaml
 
+from building.listeners import Heard
 from retimbre.errors import CheckpointError, DataError, RecipeError, RunError
 from retimbre.jobs.listener import Silent
 from retimbre.models.load import load_model
@@ -15,14 +16,6 @@ from retimbre.training.train import continue_training, stage_job, train_stage, t
 
 FAMILIES = ("text-to-spec", "spec-to-wav")
 SHORT = {"steps": 2, "validate_every_steps": 2, "checkpoint_every_steps": 2}
-
-
-class Heard(Silent):
-    def __init__(self):
-        self.said = []
-
-    def say(self, label, text):
-        self.said.append(f"{label}: {text}")
 
 
 def train(path, *overrides):

@@ -3,7 +3,6 @@
 The model's pitch and energy are its own, as when it speaks; its durations are those of the recording.
 """
 
-import contextlib
 import csv
 import io
 from collections import Counter
@@ -59,13 +58,13 @@ class Score:
     @property
     def trigrams(self) -> list[tuple[str, ...]]:
         """Every three symbols that follow each other."""
-        return list(zip(self.symbols, self.symbols[1:], self.symbols[2:], strict=False))
+        return [self.symbols[first : first + 3] for first in range(len(self.symbols) - 2)]
 
 
 def score_sets(
     sets: Sequence[RecordedSet], loaded: Loaded, weights: LossWeights, listener: Listener
 ) -> list[Score]:
-    """Every utterance that can be read and heard; worst first. Others are left out without a word here.
+    """Every utterance that can be read and heard; worst first. Each other one is named with its reason.
 
     Raises:
         CheckpointError: if the model does not find out itself which frames belong to which symbol.
@@ -79,8 +78,10 @@ def score_sets(
     n_all = sum(len(one.utterances) for one in sets)
     scores = []
     for n_done, (one, utterance) in enumerate(_each(sets), start=1):
-        with contextlib.suppress(AudioError, DataError, TextError):  # named by whoever checks the data
+        try:
             scores.append(_score(one, utterance, loaded, weights))
+        except (AudioError, DataError, TextError) as error:
+            listener.say("Not scored", f"{utterance.basename}: {error.what}")
         listener.progress("Scoring", n_done, n_all)
     return sorted(scores, key=lambda score: -score.total)
 
