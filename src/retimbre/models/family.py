@@ -6,8 +6,21 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from retimbre.audio.mel import MelSpec
+from retimbre.checkpoint.ledger import Ledger
+from retimbre.models.assumptions import Assumption
+
 Shapes = Mapping[str, tuple[int, ...]]
-Stage = Literal["text-to-spec", "spec-to-wav"]
+Stage = Literal[
+    "text-to-spec",
+    "spec-to-wav",
+    "text-to-codes",
+    "codes-to-spec",
+    "wav-to-codes",
+    "codes-to-wav",
+    "ranking",
+    "voice",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,11 +29,13 @@ class Inferred:
 
     Args:
         config: The family's own config.
-        assumed: One sentence for each value that was assumed, for instance "2 attention heads".
+        assumed: One for each value that was assumed.
+        unknowable: What no tensor tells and what makes no difference to the weights, a phrase each.
     """
 
     config: Any
-    assumed: tuple[str, ...] = ()
+    assumed: tuple[Assumption, ...] = ()
+    unknowable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,20 +45,29 @@ class Family:
     Args:
         name: As in the folder's name, for instance `hifigan`.
         stage: The part of a chain that it plays.
-        fits: Do these names and shapes (ours, see `ours`) belong to this family?
+        fits: Do these names and shapes, as in the file but without prefixes of wrappers, belong to it? Two or
+            three telling names are enough: a damaged file should still be recognised, and then be refused by
+            the name of the tensor that is wrong.
+        take: Brings the tensors of a file under our names: what is renamed, dropped or set aside, and why.
         config_from: Sizes from names and shapes (ours) and from the plain values beside them. Those are
-            either our own config as a dict (`asdict`), EveryVoice's `hyper_parameters`, or the `config.json`
-            of the original HiFi-GAN; all may be partial or empty. What the tensors tell wins.
-        build: A network with new weights.
-        ours: The weights of a file under our names: prefixes and old weight norms are resolved, and what is
-            no part of the network (discriminators, windows) is left out.
-        theirs: Back again: our tensors under the names that EveryVoice reads.
+            either our own config as a dict (`asdict`), what the user states, EveryVoice's `hyper_parameters`,
+            or the `config.json` of the original HiFi-GAN; all may be partial or empty. What the tensors tell
+            wins. Where a tensor that it needs is missing or has another number of axes, CheckpointError
+            names it.
+        build: A network with new weights; its `state_dict` has exactly our names.
+        theirs: Our tensors under the names of the tool that the family comes from.
+        reference_kwargs: What that tool calls the sizes: arguments with which it would build this network.
+        mel: The spectrogram that the family always reads or writes, where the tensors' file never says.
+        tool: Who wrote files of this family, where nothing in them says.
     """
 
     name: str
     stage: Stage
     fits: Callable[[Shapes], bool]
+    take: Callable[[Ledger], None]
     config_from: Callable[[Shapes, Mapping[str, Any]], Inferred]
     build: Callable[[Any], nn.Module]
-    ours: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
     theirs: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+    reference_kwargs: Callable[[Any], dict[str, Any]]
+    mel: Callable[[Any], MelSpec] | None = None
+    tool: str = ""
