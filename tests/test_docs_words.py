@@ -124,7 +124,7 @@ def test_the_description_is_documented_key_by_key():
     documented = [
         key for row in re.findall(r"^\| (`.*?) \|", page, re.M) for key in re.findall(r"`(\w+)`", row)
     ]
-    described = Description(family="hifigan", sizes={}, mel=mel_librosa())
+    described = Description(family="hifigan", sizes={}, spectrogram=mel_librosa())
 
     assert documented == list(described.to_dict())
 

@@ -63,9 +63,14 @@ def text_to_spec_network(config: FastSpeech2Config, *, seed: int) -> FastSpeech2
     return model
 
 
+def description_of(family: str, facts: dict[str, Any]) -> Description:
+    """A Description; its spectrogram is called `mel` in tests, as everywhere where there is one."""
+    return Description(family=family, **{"spectrogram" if key == "mel" else key: fact for key, fact in facts.items()})
+
+
 def loaded_text_to_spec(config: FastSpeech2Config, *, seed: int, **described: Any) -> Loaded:
     """As after loading: loaded_text_to_spec(config, seed=1, mel=…, symbols=…)."""
-    description = Description(**{"family": "fastspeech2", "sizes": {}, "stats": STATS} | described)
+    description = description_of("fastspeech2", {"sizes": {}, "stats": STATS} | described)
     model, path = text_to_spec_network(config, seed=seed).eval(), Path("tuned.safetensors")
     return Loaded(model=model, description=description, path=path, stage="text-to-spec")
 
@@ -74,15 +79,13 @@ def loaded_vocoder(config: GeneratorConfig, *, seed: int, **described: Any) -> L
     """As after loading: loaded_vocoder(config, seed=1, mel=…)."""
     torch.manual_seed(seed)
     model, path = Generator(config).eval(), Path("vocoder.safetensors")
-    description = Description(**{"family": "hifigan", "sizes": {}} | described)
+    description = description_of("hifigan", {"sizes": {}} | described)
     return Loaded(model=model, description=description, path=path, stage="spec-to-wav")
 
 
 def save_text_to_spec(path: Path, config: FastSpeech2Config, *, seed: int = 0, **described: Any) -> Path:
     """A checkpoint: save_text_to_spec(path, config, symbols=…); of EveryVoice's spectrogram unless told."""
-    description = Description(
-        **{"family": "fastspeech2", "sizes": sizes_of(config), "mel": mel_librosa()} | described
-    )
+    description = description_of("fastspeech2", {"sizes": sizes_of(config), "mel": mel_librosa()} | described)
     return save_model(path, text_to_spec_network(config, seed=seed), description)
 
 
@@ -93,6 +96,6 @@ def save_vocoder(
     torch.manual_seed(seed)
     judges, generator = Discriminators(JUDGES), Generator(config)
     sizes = {**sizes_of(config), "periods": list(JUDGES.periods)}
-    description = Description(**{"family": "hifigan", "sizes": sizes, "mel": mel_librosa()} | described)
+    description = description_of("hifigan", {"sizes": sizes, "mel": mel_librosa()} | described)
     description = replace(description, is_exported=not has_discriminators)
     return save_model(path, generator, description, judges.state_dict() if has_discriminators else None)

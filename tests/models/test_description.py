@@ -7,6 +7,7 @@ import pytest
 from retimbre.audio.mel import everyvoice_mel
 from retimbre.data.stats import Stat, Stats
 from retimbre.errors import CheckpointError
+from retimbre.models.assumptions import sentence
 from retimbre.models.description import Description, sizes_of
 from retimbre.models.hifigan.config import GeneratorConfig
 from retimbre.text.normalise import TextRules
@@ -17,7 +18,7 @@ def description():
     return Description(
         family="fastspeech2",
         sizes={"n_symbols": 3, "encoder": {"dim": 32}, "rates": [8, 8]},
-        mel=everyvoice_mel(n_mels=40, hop_samples=128),
+        spectrogram=everyvoice_mel(n_mels=40, hop_samples=128),
         symbols=("\x80", " ", "ŋ", '"'),
         text_rules=TextRules(to_replace={r"\s-": "—"}, cleaners=("lower",)),
         speakers=("Ann", "José"),
@@ -29,7 +30,7 @@ def description():
         output_sample_rate_hz=44100,
         step=1234,
         is_exported=True,
-        assumed=("2 attention heads",),
+        assumed=(sentence("heads", "2 attention heads"),),
         lineage={"contact": {"name": "Ann"}},
     )
 

@@ -11,6 +11,7 @@ from retimbre.audio.mel import Centring, hifigan_original, mel_librosa
 from retimbre.checkpoint.read import read, read_tensor
 from retimbre.checkpoint.write import write_safetensors
 from retimbre.errors import CheckpointError, UnknownFamily
+from retimbre.models.assumptions import sentence
 from retimbre.models.description import Description, sizes_of
 from retimbre.models.fastspeech2.batch import text_batch
 from retimbre.models.hifigan.config import GeneratorConfig
@@ -55,7 +56,9 @@ def small_config():
 def small_vocoder(small_config):
     torch.manual_seed(4)
     mel = mel_librosa(n_mels=5, hop_samples=8)
-    description = Description(family="hifigan", sizes=sizes_of(small_config), mel=mel, step=7, assumed=("x",))
+    description = Description(
+        family="hifigan", sizes=sizes_of(small_config), spectrogram=mel, step=7, assumed=(sentence("x", "x"),)
+    )
     return Generator(small_config).eval(), description
 
 
@@ -199,8 +202,8 @@ def test_without_its_config_the_usual_spectrogram_is_a_stated_assumption(parity,
     shutil.copy(parity("containers") / "hifigan_v1_zip" / "g_00000100", tmp_path / "vocoder.pth")
     description = load_model(tmp_path / "vocoder.pth").description
     assert description.mel == hifigan_original()
-    assert any("22,050 Hz, 1024/256, 80 bands to 8,000 Hz" in sentence for sentence in description.assumed)
-    assert any("upsampling rates 8, 8, 2, 2" in sentence for sentence in description.assumed)
+    assert any("22,050 Hz, 1024/256, 80 bands to 8,000 Hz" in str(assumption) for assumption in description.assumed)
+    assert any("upsample_rates 8, 8, 2, 2" in str(assumption) for assumption in description.assumed)
 
 
 def test_a_config_that_contradicts_the_tensors_is_refused(parity, tmp_path):

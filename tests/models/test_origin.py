@@ -10,6 +10,8 @@ from retimbre.audio.mel import everyvoice_mel, mel_librosa
 from retimbre.checkpoint.read import Contents
 from retimbre.errors import CheckpointError
 from retimbre.models.description import Description
+from retimbre.models.fastspeech2 import FASTSPEECH2
+from retimbre.models.hifigan import HIFIGAN
 from retimbre.models.origin import origin_of
 from retimbre.text.split import Splitting, split_text
 
@@ -22,7 +24,8 @@ AUDIO = {
 def everyvoice(audio, *, text=None, more=None, **known):
     config = {"preprocessing": {"audio": audio}} | ({"text": text} if text is not None else {}) | (more or {})
     values = {"hyper_parameters": {"config": config, **known}, "global_step": 12}
-    return origin_of(Contents(path=Path("a.ckpt"), container="torch-zip", tensors={}, values=values))
+    contents = Contents(path=Path("a.ckpt"), container="torch-zip", tensors={}, values=values)
+    return origin_of(contents, HIFIGAN if text is None else FASTSPEECH2)
 
 
 @pytest.mark.parametrize(("kind", "build"), [("mel-librosa", mel_librosa), ("mel", everyvoice_mel)])
@@ -32,20 +35,20 @@ def test_the_spectrogram_of_everyvoice_is_read_from_its_configuration(kind, buil
         "low_hz": 20.0, "high_hz": 7000.0, "n_mels": 40,
     }  # fmt: skip
     origin = everyvoice(AUDIO | {"spec_type": kind})
-    assert origin.facts["mel"] == build(**sizes)
+    assert origin.facts["spectrogram"] == build(**sizes)
     assert origin.facts["output_sample_rate_hz"] is None
     assert origin.assumed == ()
 
 
 def test_the_words_of_2023_mean_the_same():
     older = {name.replace("_size", "_frames"): value for name, value in AUDIO.items()}
-    assert everyvoice(older).facts["mel"] == everyvoice(AUDIO).facts["mel"]
+    assert everyvoice(older).facts["spectrogram"] == everyvoice(AUDIO).facts["spectrogram"]
 
 
 def test_what_the_configuration_leaves_out_is_a_stated_assumption():
     partial = {name: value for name, value in AUDIO.items() if name not in ("fft_hop_size", "f_min")}
-    (sentence,) = everyvoice(partial).assumed
-    assert sentence.startswith("the spectrogram's hop_samples, low_hz")
+    (assumption,) = everyvoice(partial).assumed
+    assert str(assumption).startswith("the spectrogram's hop_samples, low_hz")
 
 
 def test_a_vocoder_may_speak_at_another_rate_than_it_listens():
@@ -77,9 +80,8 @@ def symbols_of(version, *, symbols=DECLARED, level="characters", tensors=None, *
     model = {"target_text_representation_level": level}
     config = {"preprocessing": {"audio": AUDIO}, "model": model, "text": {"symbols": symbols, **text}}
     values = {"hyper_parameters": {"config": config}, "model_info": info}
-    return origin_of(
-        Contents(path=Path("a.ckpt"), container="torch-zip", tensors=tensors or {}, values=values)
-    )
+    contents = Contents(path=Path("a.ckpt"), container="torch-zip", tensors=tensors or {}, values=values)
+    return origin_of(contents, FASTSPEECH2)
 
 
 def test_up_to_1_2_a_table_is_made_of_all_lists_without_doubles():
@@ -118,7 +120,7 @@ def test_a_model_of_phones_that_is_given_letters_finds_phones_as_everyvoice_does
     known = {"lang2id": {"eng": 0, "fra": 1, "xxx": 2}}
     origin = everyvoice(AUDIO, text=text, more=config, **known)
     assert origin.facts["g2p"] == {"eng": "eng"}
-    assert origin.assumed == ("texts in fra come as phones: the trainer's own code made them",)
+    assert tuple(map(str, origin.assumed)) == ("texts in fra come as phones: the trainer's own code made them",)
     assert everyvoice(AUDIO, text=text, **known).facts["g2p"] == {}
 
 
@@ -161,7 +163,7 @@ def test_a_trainers_own_cleaner_of_a_language_is_a_stated_assumption():
     origin = everyvoice(AUDIO, text=text)
 
     assert origin.facts["special_rules"].language_cleaners == {"fra": ("lower",)}
-    assert origin.assumed == ("text without the cleaners mine.shout, which are the trainer's own code",)
+    assert tuple(map(str, origin.assumed)) == ("text without the cleaners mine.shout, which are the trainer's own code",)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +180,7 @@ def test_rules_that_make_no_sense_are_an_error_of_ours(text):
 
 
 def test_a_newer_version_than_we_know_is_a_stated_assumption():
-    assert any("model version 1.4" in sentence for sentence in symbols_of("1.4").assumed)
+    assert any("model version 1.4" in str(assumption) for assumption in symbols_of("1.4").assumed)
     assert symbols_of("1.3").assumed == ()
 
 
@@ -215,10 +217,10 @@ def test_features_from_before_1_2_are_refused():
 def test_a_cleaner_of_somebody_else_is_never_imported_and_said_to_be_missing():
     origin = everyvoice(AUDIO, text={"cleaners": ["everyvoice.utils.lower", "os.system"]})
     assert origin.facts["text_rules"].cleaners == ("lower",)
-    assert any("os.system" in sentence for sentence in origin.assumed)
+    assert any("os.system" in str(assumption) for assumption in origin.assumed)
 
 
 def test_incomplete_statistics_are_no_reason_to_refuse_a_model():
     origin = everyvoice(AUDIO, text={}, stats={"pitch": {"mean": 1.0}, "energy": None})
     assert origin.facts["stats"] is None
-    assert any("no statistics" in sentence for sentence in origin.assumed)
+    assert any("no statistics" in str(assumption) for assumption in origin.assumed)

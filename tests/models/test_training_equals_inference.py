@@ -121,7 +121,7 @@ def speaking(prepared, level):
     description = Description(
         family="fastspeech2",
         sizes=sizes_of(network.config),
-        mel=MEL,
+        spectrogram=MEL,
         symbols=SYMBOLS,
         text_rules=RULES,
         speakers=("adam", "eve"),
@@ -317,7 +317,7 @@ def loaded_vocoder(config, path):
     """In training, and as synthesis loads it from the file that training has written."""
     torch.manual_seed(6)
     generator = Generator(config).train()
-    description = Description(family="hifigan", sizes=sizes_of(config), mel=MEL)
+    description = Description(family="hifigan", sizes=sizes_of(config), spectrogram=MEL)
     return generator, load_model(save_model(path, generator, description))
 
 

@@ -44,7 +44,9 @@ def trained(tmp_path):
             initial_channels=16, resblock_kernels=(3,), resblock_dilations=((1, 3, 5),), **KINDS[kind] | sizes
         )
         judges = Discriminators(DiscriminatorConfig(width=0.02, periods=(2,), n_scales=1))
-        described = Description(family="hifigan", sizes=sizes_of(config), mel=mel or mel_librosa(), step=77)
+        described = Description(
+            family="hifigan", sizes=sizes_of(config), spectrogram=mel or mel_librosa(), step=77
+        )
         return save_model(tmp_path / "trained.safetensors", Generator(config), described, judges.state_dict())
 
     return build

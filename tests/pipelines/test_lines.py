@@ -10,9 +10,9 @@ from retimbre.pipelines.lines import lines_of
 from retimbre.pipelines.request import Request
 
 CHARACTERS = Description(
-    family="fastspeech2", sizes={}, mel=mel_librosa(), speakers=("ann", "bob"), languages=("eng",)
+    family="fastspeech2", sizes={}, spectrogram=mel_librosa(), speakers=("ann", "bob"), languages=("eng",)
 )
-PHONES = Description(family="fastspeech2", sizes={}, mel=mel_librosa(), text_level="phones")
+PHONES = Description(family="fastspeech2", sizes={}, spectrogram=mel_librosa(), text_level="phones")
 
 
 @pytest.fixture

@@ -317,7 +317,7 @@ def text_to_spec(settings: Training, n_items: int) -> Job:
     model = FastSpeech2(config).train()
     freeze(model, settings.frozen)
     *training, held = text_to_spec_items(n_items + 1)
-    description = Description(family="fastspeech2", sizes=sizes_of(config), mel=tiny_mel())
+    description = Description(family="fastspeech2", sizes=sizes_of(config), spectrogram=tiny_mel())
     return text_to_spec_job(model, description, settings, training=training, validation={"held": held})
 
 
@@ -328,7 +328,7 @@ def spec_to_wav(settings: Training, n_items: int) -> Job:
     discriminators = Discriminators(JUDGES).train()
     freeze(nn.ModuleDict({"generator": generator, "discriminators": discriminators}), settings.frozen)
     *training, held = spec_to_wav_items(n_items + 1)
-    description = Description(family="hifigan", sizes=sizes_of(config), mel=tiny_mel())
+    description = Description(family="hifigan", sizes=sizes_of(config), spectrogram=tiny_mel())
     return spec_to_wav_job(
         generator, discriminators, description, settings, training=training, validation={"held": held}
     )

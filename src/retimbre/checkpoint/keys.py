@@ -15,7 +15,6 @@ from torch.linalg import vector_norm
 
 Value = TypeVar("Value")
 
-WRAPPERS = ("module.", "_orig_mod.")  # left behind by DataParallel and torch.compile
 LENGTH = ".parametrizations.weight.original0"
 DIRECTION = ".parametrizations.weight.original1"
 
@@ -23,15 +22,6 @@ DIRECTION = ".parametrizations.weight.original1"
 def below_prefix(tensors: Mapping[str, Value], prefix: str) -> dict[str, Value]:
     """Only what begins with `prefix`, without it."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-def unwrapped(tensors: Mapping[str, Value]) -> dict[str, Value]:
-    """Without the prefixes of wrappers, where all names have one."""
-    names = dict(tensors)
-    for wrapper in WRAPPERS * 2:  # in either order
-        if names and all(name.startswith(wrapper) for name in names):
-            names = below_prefix(names, wrapper)
-    return names
 
 
 def parametrized(tensors: Mapping[str, Value]) -> dict[str, Value]:

@@ -28,9 +28,10 @@ class Assumption:
     can_be_stated: bool = True
 
     def __str__(self) -> str:
+        if self.value is None:
+            return self.because
         option = f" ({OPTION} {self.name}=…)" if self.can_be_stated else ""
-        value = "" if self.value is None else f" {_shown(self.value)}"
-        return f"{self.name}{value}: {self.because}{option}"
+        return f"{self.name} {shown(self.value)}: {self.because}{option}"
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; `from_dict` gives the same back."""
@@ -42,8 +43,10 @@ class Assumption:
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Assumption":
-        """What `to_dict` wrote."""
+    def from_dict(cls, values: Mapping[str, Any] | str) -> "Assumption":
+        """What `to_dict` wrote; at first it was a sentence."""
+        if isinstance(values, str):
+            return sentence("", values)
         return cls(
             name=values["name"],
             value=values["value"],
@@ -72,11 +75,14 @@ class Told:
         return usual
 
 
-def _shown(value: Any) -> str:  # noqa: ANN401
-    if isinstance(value, list | tuple):
-        return (
-            " / ".join(map(_shown, value))
-            if value and isinstance(value[0], list | tuple)
-            else ", ".join(map(str, value))
-        )
-    return str(value)
+def sentence(name: str, text: str) -> Assumption:
+    """An assumption that no option changes, as one sentence."""
+    return Assumption(name=name, value=None, because=text, can_be_stated=False)
+
+
+def shown(value: Any) -> str:  # noqa: ANN401 (any plain value)
+    """Lists of lists as `1, 3, 5 / 1, 3, 5`, everything else as it is."""
+    if not isinstance(value, list | tuple):
+        return str(value)
+    is_nested = any(isinstance(each, list | tuple) for each in value)
+    return (" / " if is_nested else ", ").join(map(shown, value))

@@ -8,6 +8,7 @@ from typing import Any
 from retimbre.audio.mel import MelSpec
 from retimbre.data.stats import Stats
 from retimbre.errors import CheckpointError, RetimbreError
+from retimbre.models.assumptions import Assumption
 from retimbre.text.normalise import TextRules
 from retimbre.text.reading import Level, Reading, SpecialRules
 from retimbre.text.split import Splitting
@@ -22,7 +23,7 @@ class Description:
     Args:
         family: Its name, for instance `fastspeech2`.
         sizes: The family's config as plain values.
-        mel: The spectrogram that it writes or reads.
+        spectrogram: What it writes or reads; None for a family that has to do with none.
         symbols: Rows of the symbol table in their order; empty for a vocoder.
         text_level: What the symbols are: "characters", or "phones".
         text_rules: How text becomes symbols.
@@ -35,13 +36,13 @@ class Description:
         output_sample_rate_hz: Of a vocoder's waveform where it differs from its spectrogram's, else None.
         step: Steps of its training, as its file counts them.
         is_exported: A vocoder's generator alone, without discriminators.
-        assumed: A sentence for each value that neither tensors nor metadata told.
+        assumed: What neither tensors nor metadata told.
         lineage: Where it comes from: base checkpoints, data, contact.
     """
 
     family: str
     sizes: Mapping[str, Any]
-    mel: MelSpec
+    spectrogram: MelSpec | None = None
     symbols: tuple[str, ...] = ()
     text_level: Level = "characters"
     text_rules: TextRules = field(default_factory=TextRules)
@@ -54,8 +55,15 @@ class Description:
     output_sample_rate_hz: int | None = None
     step: int = 0
     is_exported: bool = False
-    assumed: tuple[str, ...] = ()
+    assumed: tuple[Assumption, ...] = ()
     lineage: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def mel(self) -> MelSpec:
+        """The spectrogram that it writes or reads."""
+        if self.spectrogram is None:
+            raise CheckpointError(f"a {self.family} neither writes nor reads a spectrogram")
+        return self.spectrogram
 
     @property
     def output_rate_hz(self) -> int:
@@ -84,7 +92,7 @@ class Description:
             "format_version": FORMAT_VERSION,
             "family": self.family,
             "sizes": dict(self.sizes),
-            "mel": self.mel.to_dict(),
+            "mel": self.spectrogram.to_dict() if self.spectrogram else None,
             "symbols": list(self.symbols),
             "text_level": self.text_level,
             "text_rules": self.text_rules.to_dict(),
@@ -97,7 +105,7 @@ class Description:
             "output_sample_rate_hz": self.output_sample_rate_hz,
             "step": self.step,
             "is_exported": self.is_exported,
-            "assumed": list(self.assumed),
+            "assumed": [assumption.to_dict() for assumption in self.assumed],
             "lineage": dict(self.lineage),
         }
 
@@ -123,7 +131,7 @@ class Description:
         return cls(
             family=values["family"],
             sizes=values["sizes"],
-            mel=MelSpec.from_dict(values["mel"]),
+            spectrogram=MelSpec.from_dict(values["mel"]) if values["mel"] else None,
             symbols=tuple(values["symbols"]),
             text_level=values.get("text_level", "characters"),
             text_rules=TextRules.from_dict(values["text_rules"]),
@@ -136,7 +144,7 @@ class Description:
             output_sample_rate_hz=values["output_sample_rate_hz"],
             step=values["step"],
             is_exported=values["is_exported"],
-            assumed=tuple(values["assumed"]),
+            assumed=tuple(map(Assumption.from_dict, values["assumed"])),
             lineage=values["lineage"],
         )
 

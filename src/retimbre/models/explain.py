@@ -1,6 +1,7 @@
 """Contents of a file -> which family explains it, its sizes, its tensors under our names, its Description.
 
 Every tensor is accounted for: it is a weight of the model, a part of its discriminators, or named as dropped.
+All of it is found out from names and shapes; weights are read when they are asked for.
 """
 
 from collections.abc import Mapping
@@ -11,13 +12,17 @@ from typing import Any
 from torch import Tensor
 
 from retimbre.audio.mel import MelSpec, mel_librosa
+from retimbre.checkpoint.ledger import Entry, Ledger
 from retimbre.checkpoint.read import Contents, read
 from retimbre.errors import CheckpointError
+from retimbre.models.assumptions import Assumption, sentence
+from retimbre.models.complete import network_outline, outline_of, require_complete, shapes_of
 from retimbre.models.description import Description, sizes_of
-from retimbre.models.family import Family, Inferred
+from retimbre.models.family import Family, Inferred, unwrapped
 from retimbre.models.fastspeech2 import FASTSPEECH2
 from retimbre.models.fastspeech2.from_shapes import FEATURES, lacks_features
 from retimbre.models.hifigan import HIFIGAN
+from retimbre.models.hifigan.discriminators import Discriminators
 from retimbre.models.hifigan.from_shapes import discriminator_config_from, discriminator_tensors
 from retimbre.models.origin import Origin, assumed_mel, companion_of, origin_of
 from retimbre.models.registry import family_of
@@ -29,64 +34,84 @@ class Explained:
 
     Args:
         config: The family's config.
-        tensors: All weights under our names.
-        discriminators: Of a vocoder, where its file (or the one beside it) has them.
+        outline: Its tensors under our names, with shapes and types but without numbers.
+        entries: What became of each tensor of the file.
+        dropped: Name of a tensor that is not used -> why.
         companion: The file beside it that the discriminators come from, if not from itself.
-        dropped: Names of tensors that are neither.
+        has_discriminators: Whether its file, or the one beside it, has a vocoder's discriminators.
+        unknowable: What no tensor tells and what the weights do not depend on.
     """
 
     family: Family
     config: Any
-    tensors: dict[str, Tensor]
+    outline: Mapping[str, Tensor]
     description: Description
     written_by: str
-    discriminators: dict[str, Tensor] = field(default_factory=dict)
+    entries: tuple[Entry, ...]
+    dropped: Mapping[str, str]
+    has_discriminators: bool = False
     companion: Path | None = None
-    dropped: tuple[str, ...] = ()
+    unknowable: tuple[str, ...] = ()
+    contents: Contents = field(repr=False)
+    features: Tensor | None = field(default=None, repr=False)
+
+    def weights(self) -> dict[str, Tensor]:
+        """All weights under our names."""
+        ledger = self.family.ledger_of(self.contents.tensors)
+        _add_features(ledger, self.family, self.features)
+        return ledger.tensors
+
+    def discriminators(self) -> dict[str, Tensor]:
+        """Those of a vocoder, where its file, or the one beside it, has them."""
+        if not self.has_discriminators:
+            return {}
+        return discriminator_tensors((read(self.companion) if self.companion else self.contents).tensors)
 
 
-def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    """Their shapes by name."""
-    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+def explain(contents: Contents, *, stated: Mapping[str, Any] | None = None) -> Explained:
+    """Say what the file is, or raise CheckpointError naming why not.
 
-
-def explain(contents: Contents) -> Explained:
-    """Say what the file is, or raise CheckpointError naming why not."""
-    origin = origin_of(contents)
-    family = family_of(shapes_of(contents.tensors))
+    Args:
+        stated: What the user says of values that would be assumed, by the assumption's name.
+    """
+    outline = outline_of(contents.tensors)
+    family = family_of(shapes_of(unwrapped(outline).tensors))
+    origin = origin_of(contents, family)
     if origin.own and origin.own.family != family.name:
         raise CheckpointError("description and tensors differ", expected=origin.own.family, found=family.name)
-    tensors = _with_features(family, family.ours(contents.tensors), origin)
-    inferred = _sized(family, tensors, origin)
+    ledger = family.ledger_of(outline)
+    _add_features(ledger, family, origin.symbol_features)
+    inferred = _sized(family, ledger, {**origin.known, **(stated or {})})
+    require_complete(family.name, network_outline(family.build, inferred.config), ledger)
     companion = companion_of(contents.path) if family is HIFIGAN else None
-    discriminators = discriminator_tensors((read(companion) if companion else contents).tensors)
-    described = origin.own or _described(family, inferred, origin, discriminators)
+    judges = outline_of(discriminator_tensors(read(companion).tensors)) if companion else ledger.aside
+    described = _described(family, inferred, origin, judges)
     _require_consistent(family, inferred, described)
-    used = {id(tensor) for tensor in (*tensors.values(), *discriminators.values())}
     return Explained(
         family=family,
         config=inferred.config,
-        tensors=tensors,
+        outline=ledger.tensors,
         description=described,
         written_by=origin.written_by,
-        discriminators=discriminators,
+        entries=ledger.entries(),
+        dropped=ledger.dropped(),
+        has_discriminators=bool(judges),
         companion=companion,
-        dropped=tuple(name for name, tensor in contents.tensors.items() if id(tensor) not in used),
+        unknowable=inferred.unknowable,
+        contents=contents,
+        features=origin.symbol_features,
     )
 
 
-def _with_features(family: Family, tensors: dict[str, Tensor], origin: Origin) -> dict[str, Tensor]:
+def _add_features(ledger: Ledger, family: Family, features: Tensor | None) -> None:
     """What a network reads of each symbol is one of our tensors; EveryVoice's files only name the symbols."""
-    features = origin.symbol_features
-    if family is not FASTSPEECH2 or features is None or not lacks_features(shapes_of(tensors)):
-        return tensors
-    return tensors | {FEATURES: features}
+    if family is FASTSPEECH2 and features is not None and lacks_features(shapes_of(ledger.tensors)):
+        ledger.add(FEATURES, features, "worked out from the symbols")
 
 
-def _sized(family: Family, tensors: Mapping[str, Tensor], origin: Origin) -> Inferred:
-    shapes = shapes_of(tensors)
+def _sized(family: Family, ledger: Ledger, known: Mapping[str, Any]) -> Inferred:
     try:
-        return family.config_from(shapes, origin.known)
+        return family.config_from(shapes_of(ledger.tensors), known)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         # A configuration from a file may hold anything in any place.
         raise CheckpointError(
@@ -95,35 +120,46 @@ def _sized(family: Family, tensors: Mapping[str, Tensor], origin: Origin) -> Inf
 
 
 def _described(
-    family: Family, inferred: Inferred, origin: Origin, discriminators: Mapping[str, Tensor]
+    family: Family, inferred: Inferred, origin: Origin, judges: Mapping[str, Tensor]
 ) -> Description:
     facts = dict(origin.facts)
     assumed = [*origin.assumed, *inferred.assumed]
     sizes = sizes_of(inferred.config)
-    if "mel" not in facts:
-        facts["mel"], sentence = _assumed_mel(family, inferred)
-        assumed.append(sentence)
-    if discriminators:
-        found = discriminator_config_from(shapes_of(discriminators), origin.known)
+    if "spectrogram" not in facts:
+        facts["spectrogram"], more = _usual_mel(family, inferred)
+        assumed.extend(more)
+    if judges:
+        found = discriminator_config_from(shapes_of(judges), origin.known)
+        require_complete(
+            "set of discriminators", network_outline(Discriminators, found.config), Ledger(judges)
+        )
         sizes["periods"] = list(found.config.periods)  # no tensor tells them; kept for training
         assumed.extend(found.assumed)
-    facts["is_exported"] = family is HIFIGAN and not discriminators
+    if origin.own:
+        return origin.own
+    facts["is_exported"] = family is HIFIGAN and not judges
     return Description(family=family.name, sizes=sizes, assumed=tuple(assumed), **facts)
 
 
-def _assumed_mel(family: Family, inferred: Inferred) -> tuple[MelSpec, str]:
+def _usual_mel(family: Family, inferred: Inferred) -> tuple[MelSpec | None, tuple[Assumption, ...]]:
+    """The spectrogram where no file tells: what the family always has, or what is most often right."""
     config = inferred.config
     if family is HIFIGAN:
-        return assumed_mel(n_mels=config.n_mels, hop_samples=config.hop_samples)
-    return mel_librosa(
-        n_mels=config.n_mels
-    ), "EveryVoice's usual spectrogram: 22,050 Hz, 1024/256, to 8,000 Hz"
+        mel, assumption = assumed_mel(n_mels=config.n_mels, hop_samples=config.hop_samples)
+        return mel, (assumption,)
+    if family is FASTSPEECH2:
+        text = "EveryVoice's usual spectrogram: 22,050 Hz, 1024/256, to 8,000 Hz"
+        return mel_librosa(n_mels=config.n_mels), (sentence("mel", text),)
+    return family.mel(config) if family.mel else None, ()
 
 
 def _require_consistent(family: Family, inferred: Inferred, described: Description) -> None:
     """Refuse a description that contradicts the tensors: such a model would speak nonsense."""
-    mel, config = described.mel, inferred.config
+    config = inferred.config
     n_rows = getattr(config, "n_symbols", 0)
+    if family not in (HIFIGAN, FASTSPEECH2):
+        return  # nothing beside their tensors says anything of them
+    mel = described.mel
     if config.n_mels != mel.n_mels:
         raise CheckpointError(
             "tensors and configuration contradict each other",

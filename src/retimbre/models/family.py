@@ -10,6 +10,7 @@ from retimbre.audio.mel import MelSpec
 from retimbre.checkpoint.ledger import Ledger
 from retimbre.models.assumptions import Assumption
 
+WRAPPERS = {"module.": "DataParallel", "_orig_mod.": "torch.compile"}
 Shapes = Mapping[str, tuple[int, ...]]
 Stage = Literal[
     "text-to-spec",
@@ -71,3 +72,18 @@ class Family:
     reference_kwargs: Callable[[Any], dict[str, Any]]
     mel: Callable[[Any], MelSpec] | None = None
     tool: str = ""
+
+    def ledger_of(self, tensors: Mapping[str, Tensor]) -> Ledger:
+        """The tensors of a file on their way to our names, as far as `take` and the wrappers' prefixes go."""
+        ledger = unwrapped(tensors)
+        self.take(ledger)
+        return ledger
+
+
+def unwrapped(tensors: Mapping[str, Tensor]) -> Ledger:
+    """Without the prefixes of wrappers, where all names have one."""
+    ledger = Ledger(tensors)
+    for _ in range(2):  # in either order
+        for prefix, wrapper in WRAPPERS.items():
+            ledger.strip(prefix, f"prefix of {wrapper}")
+    return ledger

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,8 +38,13 @@ class Loaded:
     discriminators: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-def load_model(path: Path | str, *, device: str | torch.device = "cpu") -> Loaded:
-    """The model in a file of Retimbre, EveryVoice or the original HiFi-GAN.
+def load_model(
+    path: Path | str, *, device: str | torch.device = "cpu", assume: Mapping[str, Any] | None = None
+) -> Loaded:
+    """The model in a file of Retimbre, EveryVoice, the original HiFi-GAN or TorToiSe.
+
+    Args:
+        assume: Values that no tensor tells, by the names that 'retimbre inspect' gives, instead of the usual.
 
     Raises:
         CheckpointError: if the file is damaged, unsafe, of no known family or contradicts itself.
@@ -46,9 +52,9 @@ def load_model(path: Path | str, *, device: str | torch.device = "cpu") -> Loade
     path = Path(path)
     contents = read(path)
     try:
-        found = explain(contents)
+        found = explain(contents, stated=assume)
         model = found.family.build(found.config)
-        load_weights(model, found.tensors)
+        load_weights(model, found.weights())
     except CheckpointError as error:
         # What is wrong was found without knowing in which file.
         raise type(error)(
@@ -59,7 +65,7 @@ def load_model(path: Path | str, *, device: str | torch.device = "cpu") -> Loade
         description=found.description,
         path=path,
         stage=found.family.stage,
-        discriminators=found.discriminators,
+        discriminators=found.discriminators(),
     )
 
 

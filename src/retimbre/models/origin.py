@@ -21,7 +21,9 @@ from retimbre.audio.mel import MelSpec, everyvoice_mel, hifigan_original, mel_li
 from retimbre.checkpoint.read import Contents
 from retimbre.data.stats import Stats
 from retimbre.errors import CheckpointError, DataError, MissingExtra, TextError
+from retimbre.models.assumptions import Assumption, sentence
 from retimbre.models.description import Description
+from retimbre.models.family import Family
 from retimbre.models.fastspeech2.from_shapes import SYMBOLS
 from retimbre.models.realized_symbols import (
     FIRST_WITH_THESE_FEATURES,
@@ -68,19 +70,23 @@ class Origin:
     written_by: str
     known: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
-    assumed: tuple[str, ...] = ()
+    assumed: tuple[Assumption, ...] = ()
     own: Description | None = None
     symbol_features: Float[Tensor, "symbols features"] | None = None
 
 
-def origin_of(contents: Contents) -> Origin:
-    """Who wrote the file, and what it tells."""
+def origin_of(contents: Contents, family: Family) -> Origin:
+    """Who wrote the file, and what it tells; `family` is what its tensors are."""
     if METADATA_KEY in contents.metadata:
         return _retimbre(contents.metadata[METADATA_KEY])
     hyper_parameters = contents.values.get("hyper_parameters")
     if isinstance(hyper_parameters, Mapping) and isinstance(hyper_parameters.get("config"), Mapping):
         return _everyvoice(contents, hyper_parameters)
-    return _original_hifigan(contents)
+    if family.name == "hifigan":
+        return _original_hifigan(contents)
+    step = re.match(r"(\d+)_", contents.path.name)  # DL-Art-School: 500_gpt.pth
+    facts = {"step": int(step[1]) if step else 0, "lineage": {"written_by": family.tool}}
+    return Origin(written_by=family.tool, facts=facts)
 
 
 def _retimbre(text: str) -> Origin:
@@ -98,12 +104,12 @@ def _retimbre(text: str) -> Origin:
 def _everyvoice(contents: Contents, known: Mapping[str, Any]) -> Origin:
     config = known["config"]
     info = _mapping(contents.values.get("model_info"))
-    assumed: list[str] = []
+    assumed: list[Assumption] = []
     audio = _mapping(_mapping(config.get("preprocessing")).get("audio"))
     mel = _everyvoice_mel(audio, assumed)
     out_hz = audio.get("output_sampling_rate", mel.sample_rate_hz)
     facts: dict[str, Any] = {
-        "mel": mel,
+        "spectrogram": mel,
         "output_sample_rate_hz": None if out_hz == mel.sample_rate_hz else out_hz,
         "step": _count(contents.values.get("global_step")),
         "lineage": {"written_by": "EveryVoice", "contact": dict(_mapping(config.get("contact")))},
@@ -120,7 +126,8 @@ def _everyvoice(contents: Contents, known: Mapping[str, Any]) -> Origin:
         facts["symbols"] = symbols
         features = _features(known, declared, symbols, version)
         if version > NEWEST:
-            assumed.append(f"that nothing important changed up to model version {info['version']}")
+            text = f"that nothing important changed up to model version {info['version']}"
+            assumed.append(sentence("model version", text))
     written_by = (
         f"EveryVoice ({info['name']} {info.get('version', '1.0')})" if "name" in info else "EveryVoice"
     )
@@ -129,7 +136,7 @@ def _everyvoice(contents: Contents, known: Mapping[str, Any]) -> Origin:
     )
 
 
-def _everyvoice_mel(audio: Mapping[str, Any], assumed: list[str]) -> MelSpec:
+def _everyvoice_mel(audio: Mapping[str, Any], assumed: list[Assumption]) -> MelSpec:
     sizes = {ours: audio[theirs] for theirs, ours in AUDIO_NAMES.items() if theirs in audio}
     kind = str(audio.get("spec_type", "mel-librosa"))
     usual = {"mel-librosa": mel_librosa(), "mel": everyvoice_mel()}.get(kind)
@@ -139,11 +146,11 @@ def _everyvoice_mel(audio: Mapping[str, Any], assumed: list[str]) -> MelSpec:
         )
     mel = _mel_with(usual, sizes)
     if missing := sorted(set(AUDIO_NAMES.values()) - sizes.keys()):
-        assumed.append(f"the spectrogram's {', '.join(missing)}: {_short(mel)}")
+        assumed.append(sentence("mel", f"the spectrogram's {', '.join(missing)}: {_short(mel)}"))
     return mel
 
 
-def _everyvoice_text(known: Mapping[str, Any], rules: TextRules, assumed: list[str]) -> dict[str, Any]:
+def _everyvoice_text(known: Mapping[str, Any], rules: TextRules, assumed: list[Assumption]) -> dict[str, Any]:
     text = _mapping(_mapping(known.get("config")).get("text"))
     stats, languages = known.get("stats"), _names(known.get("lang2id"))
     reads_letters = _level(known) == "characters"
@@ -159,11 +166,14 @@ def _everyvoice_text(known: Mapping[str, Any], rules: TextRules, assumed: list[s
     }
 
 
-def _engines(known: Mapping[str, Any], languages: tuple[str, ...], assumed: list[str]) -> dict[str, str]:
+def _engines(
+    known: Mapping[str, Any], languages: tuple[str, ...], assumed: list[Assumption]
+) -> dict[str, str]:
     """As in EveryVoice, letters become phones by the rules of their own language, where there are any."""
     custom = _mapping(_mapping(_mapping(known.get("config")).get("text")).get("g2p_engines"))
     if own := [language for language in languages if language in custom]:
-        assumed.append(f"texts in {', '.join(own)} come as phones: the trainer's own code made them")
+        text = f"texts in {', '.join(own)} come as phones: the trainer's own code made them"
+        assumed.append(sentence("g2p_engines", text))
     try:
         spoken = languages_with_phones()
     except MissingExtra:
@@ -176,7 +186,7 @@ def _level(known: Mapping[str, Any]) -> str:
     return str(model.get("target_text_representation_level", "characters"))
 
 
-def _rules(text: Mapping[str, Any], assumed: list[str]) -> TextRules:
+def _rules(text: Mapping[str, Any], assumed: list[Assumption]) -> TextRules:
     try:
         return TextRules(
             to_replace=dict(text.get("to_replace") or {}),
@@ -186,7 +196,7 @@ def _rules(text: Mapping[str, Any], assumed: list[str]) -> TextRules:
         raise CheckpointError("the text rules in the file make no sense", found=str(error)) from error
 
 
-def _special_rules(text: Mapping[str, Any], assumed: list[str]) -> SpecialRules:
+def _special_rules(text: Mapping[str, Any], assumed: list[Assumption]) -> SpecialRules:
     try:
         return SpecialRules(
             language_cleaners=_cleaners_by_name(text.get("language_cleaners"), assumed),
@@ -198,7 +208,7 @@ def _special_rules(text: Mapping[str, Any], assumed: list[str]) -> SpecialRules:
         raise CheckpointError("the text rules in the file make no sense", found=str(error)) from error
 
 
-def _cleaners_by_name(named: Any, assumed: list[str]) -> dict[str, tuple[str, ...]]:
+def _cleaners_by_name(named: Any, assumed: list[Assumption]) -> dict[str, tuple[str, ...]]:
     return {str(name): _cleaners(cleaners, assumed) for name, cleaners in dict(named or {}).items()}
 
 
@@ -206,10 +216,11 @@ def _replacements_by_name(named: Any) -> dict[str, dict[str, str]]:
     return {str(name): dict(replacements) for name, replacements in dict(named or {}).items()}
 
 
-def _cleaners(names: Iterable[Any], assumed: list[str]) -> tuple[str, ...]:
+def _cleaners(names: Iterable[Any], assumed: list[Assumption]) -> tuple[str, ...]:
     named = [str(name).removeprefix(DOTTED) for name in names]
     if unknown := [name for name in named if name not in CLEANERS]:
-        assumed.append(f"text without the cleaners {', '.join(unknown)}, which are the trainer's own code")
+        text = f"text without the cleaners {', '.join(unknown)}, which are the trainer's own code"
+        assumed.append(sentence("cleaners", text))
     return tuple(name for name in named if name in CLEANERS)
 
 
@@ -247,7 +258,7 @@ def _features(
         raise CheckpointError("the symbols in the file make no sense", found=str(error)[:200]) from error
 
 
-def _stats(stats: Mapping[str, Any], assumed: list[str]) -> Stats | None:
+def _stats(stats: Mapping[str, Any], assumed: list[Assumption]) -> Stats | None:
     # A checkpoint leaves out how many utterances were measured.
     entries = {
         name: {"sample_size": 0, **entry} for name, entry in stats.items() if isinstance(entry, Mapping)
@@ -255,7 +266,8 @@ def _stats(stats: Mapping[str, Any], assumed: list[str]) -> Stats | None:
     try:
         return Stats.from_dict(entries)
     except (DataError, KeyError, TypeError, ValueError):
-        assumed.append("no statistics of pitch and energy: those in the file are incomplete")
+        text = "no statistics of pitch and energy: those in the file are incomplete"
+        assumed.append(sentence("stats", text))
         return None
 
 
@@ -276,13 +288,12 @@ def _original_hifigan(contents: Contents) -> Origin:
     if config and "high_hz" not in sizes and "sample_rate_hz" in sizes:
         sizes["high_hz"] = sizes["sample_rate_hz"] / 2  # fmax null: all of it
     facts: dict[str, Any] = {"step": _step(contents), "lineage": {"written_by": "original HiFi-GAN"}}
-    assumed: tuple[str, ...] = ()
     if "sample_rate_hz" in sizes and "hop_samples" in sizes:
-        facts["mel"] = _mel_with(hifigan_original(), sizes)
-    return Origin(written_by="original HiFi-GAN", known=config, facts=facts, assumed=assumed)
+        facts["spectrogram"] = _mel_with(hifigan_original(), sizes)
+    return Origin(written_by="original HiFi-GAN", known=config, facts=facts)
 
 
-def assumed_mel(*, n_mels: int | None, hop_samples: int | None) -> tuple[MelSpec, str]:
+def assumed_mel(*, n_mels: int | None, hop_samples: int | None) -> tuple[MelSpec, Assumption]:
     """The usual spectrogram of vocoders without a configuration, and a sentence that says so."""
     sizes: dict[str, Any] = {"n_mels": n_mels} if n_mels else {}
     if hop_samples and hop_samples != 256:
@@ -292,7 +303,8 @@ def assumed_mel(*, n_mels: int | None, hop_samples: int | None) -> tuple[MelSpec
             "window_samples": 4 * hop_samples,
         }
     mel = _mel_with(hifigan_original(), sizes)
-    return mel, f"the original HiFi-GAN's spectrogram, {_short(mel)}: no config.json lies beside the file"
+    text = f"the original HiFi-GAN's spectrogram, {_short(mel)}: no config.json lies beside the file"
+    return mel, sentence("mel", text)
 
 
 def companion_of(path: Path) -> Path | None:

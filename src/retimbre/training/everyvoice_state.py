@@ -97,7 +97,7 @@ def _vocoder_slots(contents: Contents, kind: str) -> dict[str, dict[str, Tensor]
         and not name.endswith(SPECTRAL_VECTORS)
         and not (is_matched and _is_frozen(name))
     }
-    of_generator = _slots(contents, GENERATOR, HIFIGAN.ours(contents.tensors), kind)
+    of_generator = _slots(contents, GENERATOR, HIFIGAN.ledger_of(contents.tensors).tensors, kind)
     return of_generator | _slots(contents, DISCRIMINATORS, moving, kind)
 
 
@@ -170,7 +170,9 @@ def _numbered(contents: Contents, index: int) -> dict[int, dict[str, Tensor]]:
 def _ours(by_name: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
     ours: dict[str, dict[str, Tensor]] = {}
     for slot in next(iter(by_name.values())):
-        for name, tensor in FASTSPEECH2.ours({n: slots[slot] for n, slots in by_name.items()}).items():
+        for name, tensor in FASTSPEECH2.ledger_of(
+            {n: slots[slot] for n, slots in by_name.items()}
+        ).tensors.items():
             ours.setdefault(name, {})[slot] = tensor
     return ours
 

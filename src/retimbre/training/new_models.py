@@ -50,7 +50,7 @@ def new_text_to_spec(recipe: Recipe, material: Material) -> tuple[FastSpeech2Con
     description = Description(
         family="fastspeech2",
         sizes=sizes_of(config),
-        mel=material.mel,
+        spectrogram=material.mel,
         symbols=symbols,
         text_level="phones" if has_phones else "characters",
         text_rules=rules,
@@ -114,7 +114,7 @@ def new_generator(recipe: Recipe, material: Material) -> tuple[GeneratorConfig, 
     return config, Description(
         family="hifigan",
         sizes=sizes_of(config),
-        mel=material.mel,
+        spectrogram=material.mel,
         output_sample_rate_hz=material.output_sample_rate_hz,
     )
 

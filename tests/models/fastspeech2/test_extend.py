@@ -24,7 +24,7 @@ def loaded(tiny_network):
         description = Description(
             family="fastspeech2",
             sizes=sizes_of(model.config),
-            mel=mel_librosa(n_mels=5),
+            spectrogram=mel_librosa(n_mels=5),
             symbols=SYMBOLS,
             text_level="phones",
             speakers=speakers,
@@ -153,7 +153,7 @@ def test_a_network_of_features_reads_a_new_symbol_at_once(loaded):
 
 def test_an_extended_model_survives_its_file(loaded, tmp_path):
     old = loaded()
-    description = replace(old.description, mel=mel_librosa(n_mels=5))
+    description = replace(old.description, spectrogram=mel_librosa(n_mels=5))
     new, _ = extended(replace(old, description=description), symbols=["ɛ"], speakers=["b"], languages=["fra"])
 
     again = load_model(save_model(tmp_path / "a", new.model, new.description))

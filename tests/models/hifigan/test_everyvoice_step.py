@@ -24,10 +24,11 @@ from torch.optim import AdamW
 
 from retimbre.audio.mel import log_mel, mel_librosa
 from retimbre.checkpoint.fill import load_weights
+from retimbre.models.hifigan import HIFIGAN
 from retimbre.models.hifigan.batch import VocoderBatch
 from retimbre.models.hifigan.config import DiscriminatorConfig
 from retimbre.models.hifigan.discriminators import Discriminators
-from retimbre.models.hifigan.from_shapes import config_from, ours
+from retimbre.models.hifigan.from_shapes import config_from
 from retimbre.models.hifigan.loss import discriminator_loss, feature_loss, generator_adversarial_loss
 from retimbre.models.hifigan.model import Generator
 from retimbre.recipe.recipe import Optimiser, Training
@@ -88,7 +89,8 @@ def by_formula(rank, key, shape):
 
 
 def generator_of(weights, meta):
-    tensors = ours({name: tensor for name, tensor in weights.items() if name.startswith("generator.")})
+    generator = {name: tensor for name, tensor in weights.items() if name.startswith("generator.")}
+    tensors = HIFIGAN.ledger_of(generator).tensors
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     generator = Generator(config_from(shapes, meta).config)
     load_weights(generator, tensors)

@@ -7,8 +7,9 @@ import torch
 from safetensors.torch import load_file
 
 from retimbre.checkpoint.fill import load_weights
+from retimbre.models.hifigan import HIFIGAN
 from retimbre.models.hifigan.config import GeneratorConfig
-from retimbre.models.hifigan.from_shapes import config_from, ours
+from retimbre.models.hifigan.from_shapes import config_from
 from retimbre.models.hifigan.loss import mel_loss_from_segments
 from retimbre.models.hifigan.model import Generator, last_activation
 
@@ -132,7 +133,7 @@ def test_output_equals_the_frozen_reference(parity, name):
     folder = parity(name)
     weights, io = load_file(folder / "weights.safetensors"), load_file(folder / "io.safetensors")
     known = json.loads((folder / "meta.json").read_text())
-    tensors = ours(weights)
+    tensors = HIFIGAN.ledger_of(weights).tensors
     inferred = config_from({key: tuple(tensor.shape) for key, tensor in tensors.items()}, known)
     model = Generator(inferred.config).eval()
     load_weights(model, tensors)
@@ -148,7 +149,7 @@ def test_output_equals_the_frozen_reference(parity, name):
 
 def test_magnitude_and_phase_equal_the_frozen_reference(parity):
     folder = parity("istft")
-    io, tensors = load_file(folder / "io.safetensors"), ours(load_file(folder / "weights.safetensors"))
+    io, tensors = load_file(folder / "io.safetensors"), HIFIGAN.ledger_of(load_file(folder / "weights.safetensors")).tensors
     known = json.loads((folder / "meta.json").read_text())
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     model = Generator(config_from(shapes, known).config).eval()

@@ -1,6 +1,6 @@
 """Sizes of a FastSpeech 2 from names and shapes, and from the plain values that lie beside them.
 
-Our names are EveryVoice's, so that tensors are only unwrapped.
+Our names are EveryVoice's.
 """
 
 from collections.abc import Mapping
@@ -8,8 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
-from retimbre.checkpoint.keys import unwrapped
+from retimbre.checkpoint.ledger import Ledger
 from retimbre.errors import CheckpointError
+from retimbre.models.assumptions import Assumption
 from retimbre.models.family import Inferred, Shapes
 from retimbre.models.fastspeech2.config import (
     ConformerSizes,
@@ -21,7 +22,7 @@ from retimbre.models.fastspeech2.config import (
 
 Known = Mapping[str, Any]
 
-MARKERS = ("variance_adaptor.duration_predictor.linear.weight", "mel_linear.weight")
+MARKERS = ("variance_adaptor.duration_predictor.", "mel_linear.")
 STYLE_TOKENS = "gst.stl.gst_embs"
 SYMBOLS = "text_input_layer.weight"
 FEATURES = "text_input_layer.features"  # of each symbol; only our own files hold them
@@ -30,12 +31,11 @@ POSTNET_FIRST = "postnet.convolutions.0.0.conv.weight"
 
 def fits(shapes: Shapes) -> bool:
     """Are these the tensors of a FastSpeech 2 as EveryVoice builds it?"""
-    return all(name in shapes for name in MARKERS)
+    return all(any(name.startswith(marker) for name in shapes) for marker in MARKERS)
 
 
-def ours(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights under our names, which are EveryVoice's."""
-    return unwrapped(tensors)
+def take(ledger: Ledger) -> None:
+    """Our names are EveryVoice's."""
 
 
 def theirs(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -89,16 +89,16 @@ class _Hints:
     """What no tensor tells, in our words or in EveryVoice's; keeps a note of what had to be assumed."""
 
     def __init__(self, known: Known) -> None:
-        self.assumed: list[str] = []
+        self.assumed: list[Assumption] = []
         self.ours = known
         self.theirs: Known = known.get("config", {}).get("model", {})
         self.stats: Known = known.get("stats") or {}
 
     def heads(self, part: str) -> int:
         told = self._of_stack(part, "n_heads", "heads")
-        if told is None:
-            self.assumed.append(f"{ConformerSizes.n_heads} attention heads in the {part}")
-        return ConformerSizes.n_heads if told is None else int(told)
+        return self._told(
+            told, f"{part}.heads", ConformerSizes.n_heads, "attention heads, EveryVoice's usual number"
+        )
 
     def dropout(self, part: str) -> float:
         told = self._of_stack(part, "dropout", "dropout")
@@ -110,9 +110,8 @@ class _Hints:
 
     def level(self, part: str) -> Level:
         told = self.ours.get(f"{part}_level") or self._of_predictor(part, "level")
-        if told is None:
-            self.assumed.append(f"one {part} for each symbol, not for each frame")
-        return Level.PHONE if told is None else Level(told)
+        because = f"one {part} for each symbol, not for each frame"
+        return Level(self._told(told, f"{part}.level", Level.PHONE.value, because))
 
     def value_range(self, part: str) -> tuple[float, float]:
         """Only where a new network begins: the edges of the bins are among the tensors."""
@@ -122,6 +121,12 @@ class _Hints:
 
     def silence(self) -> float:
         return float(self.ours.get("silence", FastSpeech2Config.silence))
+
+    def _told(self, told: Any, name: str, usual: Any, because: str) -> Any:  # noqa: ANN401 (a number or a word)
+        """What the file says, or else the user by this name, or else what is usual."""
+        if told is None and name not in self.ours:
+            self.assumed.append(Assumption(name=name, value=usual, because=because))
+        return self.ours.get(name, usual if told is None else told)
 
     def _of_stack(self, part: str, our_word: str, their_word: str) -> int | float | None:
         return self.ours.get(part, {}).get(our_word, self.theirs.get(part, {}).get(their_word))

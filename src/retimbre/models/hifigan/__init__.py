@@ -1,15 +1,17 @@
 """HiFi-GAN, spec -> waveform, with the inverse-STFT variant."""
 
 from retimbre.models.family import Family
-from retimbre.models.hifigan.from_shapes import config_from, fits, ours, theirs
+from retimbre.models.hifigan.from_shapes import config_from, fits, model_section, take, theirs
 from retimbre.models.hifigan.model import Generator
 
 HIFIGAN = Family(
     name="hifigan",
     stage="spec-to-wav",
     fits=fits,
+    take=take,
     config_from=config_from,
     build=Generator,
-    ours=ours,
     theirs=theirs,
+    reference_kwargs=model_section,
+    tool="original HiFi-GAN",
 )

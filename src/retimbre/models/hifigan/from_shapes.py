@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from retimbre.checkpoint import keys
+from retimbre.checkpoint.ledger import Ledger
 from retimbre.errors import CheckpointError
-from retimbre.models.family import Inferred, Shapes
+from retimbre.models.assumptions import Assumption
+from retimbre.models.family import Inferred, Shapes, unwrapped
 from retimbre.models.hifigan.config import DiscriminatorConfig, GeneratorConfig
 
 Value = TypeVar("Value")
@@ -23,18 +25,26 @@ FIXED = ("spectral_transform.", "inverse_spectral_transform.")  # windows and fi
 LAYER = re.compile(
     r"(conv_pre|conv_post|ups\.\d+|resblocks\.\d+\.convs[12]?\.\d+)\.(bias|weight|parametrizations\.)"
 )
+PARTS = ("conv_pre", "ups", "resblocks", "conv_post")
 PERIODS = (2, 3, 5, 7, 11)
 V3_KERNELS, V3_DILATIONS = (3, 5, 7), ((1, 2), (2, 6), (3, 12))  # as published, residual blocks of kind "2"
+STATED = ("upsample_rates", "resblock_dilation_sizes", "periods")  # by the user
 ACTIVATION = "original_hifigan_leaky_relu"
 
 
-def ours(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The generator's weights under our names, whichever tool wrote them; discriminators are left out."""
-    named = _generator_names(tensors)
-    layers = [
-        name.removesuffix(".weight") for name in named if LAYER.match(name) and name.endswith(".weight")
-    ]
-    return keys.unfolded(named, layers)
+def take(ledger: Ledger) -> None:
+    """Our names are EveryVoice's, without its prefix; discriminators are set aside."""
+    paired = keys.parametrized(dict.fromkeys(ledger.tensors))
+    older = dict(zip(ledger.tensors, paired, strict=True))
+    ledger.rename_all(lambda name: older[name], "weight norm, as torch 2 names it")
+    ledger.set_aside(
+        rf"({'|'.join(map(re.escape, DISCRIMINATORS))}).*", "discriminators: only training needs them"
+    )
+    ledger.drop(rf"({'|'.join(map(re.escape, FIXED))}).*", "windows and filters: computed, never learned")
+    ledger.rename_all(lambda name: name.removeprefix(GENERATOR), "EveryVoice's prefix of the generator")
+    for name in ledger.names(rf"{LAYER.pattern.partition('(bias')[0]}weight"):
+        split = keys.unfolded({name: ledger.tensors[name]}, [name.removesuffix(".weight")])
+        ledger.replace([name], split, "weight norm was folded: length and direction anew")
 
 
 def theirs(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -52,8 +62,9 @@ def original_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def discriminator_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The discriminators' weights of a file under our names; empty where it has none."""
-    named = keys.parametrized(keys.unwrapped(tensors))
-    return {name: tensor for name, tensor in named.items() if name.startswith(DISCRIMINATORS)}
+    ledger = unwrapped(tensors)
+    take(ledger)
+    return ledger.aside
 
 
 def istft_window(config: GeneratorConfig) -> dict[str, Tensor]:
@@ -64,18 +75,36 @@ def istft_window(config: GeneratorConfig) -> dict[str, Tensor]:
 
 
 def fits(shapes: Shapes) -> bool:
-    """Are these the tensors of a generator, and of nothing that is more than one?"""
-    named = _generator_names(shapes)
-    parts = {name.split(".")[0] for name in named}
-    return parts == {"conv_pre", "ups", "resblocks", "conv_post"} and all(map(LAYER.match, named))
+    """Are these the tensors of a generator of spectrograms, and of nothing like it?"""
+    parts = {name.removeprefix(GENERATOR).split(".")[0] for name in shapes}
+    is_like_it = any(name.startswith("cond") and name not in PARTS for name in parts) or any(
+        ".activations." in name for name in shapes
+    )
+    return {"ups", "resblocks"} <= parts and not is_like_it
+
+
+def model_section(config: GeneratorConfig) -> dict[str, Any]:
+    """What EveryVoice calls the sizes: with these values its `model` section builds the same network."""
+    return {
+        "resblock": config.resblock,
+        "upsample_rates": list(config.upsample_rates),
+        "upsample_kernel_sizes": list(config.upsample_kernels),
+        "upsample_initial_channel": config.initial_channels,
+        "resblock_kernel_sizes": list(config.resblock_kernels),
+        "resblock_dilation_sizes": [list(dilations) for dilations in config.resblock_dilations],
+        "activation_function": f"everyvoice.utils.{ACTIVATION}",
+        "istft_layer": config.is_istft,
+        "msd_layers": 3,
+        "mpd_layers": list(PERIODS),
+    }
 
 
 def config_from(shapes: Shapes, known: Mapping[str, Any]) -> Inferred:
     """The generator's sizes, from its shapes and from the plain values beside them (see `Family`)."""
-    found = _Layers(_generator_names(shapes))
+    found = _Layers(shapes)
     beside = _beside(known)
     _require_known_activation(beside)
-    assumed: list[str] = []
+    assumed: list[Assumption] = []
     kernels = tuple(found.shape(f"ups.{stage}")[2] for stage in range(found.n_stages))
     block_kernels = tuple(
         found.shape(f"resblocks.{block}.{found.convs}.0")[2] for block in range(found.n_blocks)
@@ -108,7 +137,9 @@ def discriminator_config_from(shapes: Shapes, known: Mapping[str, Any]) -> Infer
             do="train with new discriminators, or take a full checkpoint",
         )
     periods = _known_periods(_beside(known), n_periods)
-    assumed = () if periods else (f"periods {_listed(PERIODS[:n_periods])} of the discriminators",)
+    usual = Assumption(
+        name="periods", value=list(PERIODS[:n_periods]), because="those of all published discriminators"
+    )
     period_layers = [shapes[f"mpd.discriminators.0.convs.{layer}.bias"][0] for layer in range(5)]
     scales = [shapes[f"msd.discriminators.0.convs.{layer}.weight_orig"] for layer in range(7)]
     scale_channels = tuple(shape[0] for shape in scales)
@@ -120,7 +151,7 @@ def discriminator_config_from(shapes: Shapes, known: Mapping[str, Any]) -> Infer
         scale_channels=scale_channels,
         scale_groups=tuple(n_in // shape[1] for n_in, shape in zip(inputs, scales, strict=True)),
     )
-    return Inferred(config=config, assumed=assumed)
+    return Inferred(config=config, assumed=() if periods else (usual,))
 
 
 class _Layers:
@@ -154,13 +185,6 @@ class _Layers:
         )
 
 
-def _generator_names(values: Mapping[str, Value]) -> dict[str, Value]:
-    named = keys.parametrized(keys.unwrapped(values))
-    if generator := keys.below_prefix(named, GENERATOR):
-        return generator
-    return {name: value for name, value in named.items() if not name.startswith((*DISCRIMINATORS, *FIXED))}
-
-
 def _count(names: Mapping[str, object], prefix: str) -> int:
     return len({name.removeprefix(prefix).split(".")[0] for name in names if name.startswith(prefix)})
 
@@ -169,7 +193,8 @@ def _beside(known: Mapping[str, Any]) -> Mapping[str, Any]:
     """The model's part of the plain values: EveryVoice has it two levels deep."""
     config = known.get("config")
     model = config.get("model") if isinstance(config, Mapping) else None
-    return model if isinstance(model, Mapping) else known
+    stated = {name: known[name] for name in STATED if name in known}
+    return {**model, **stated} if isinstance(model, Mapping) else known
 
 
 def _require_known_activation(beside: Mapping[str, Any]) -> None:
@@ -183,10 +208,10 @@ def _require_known_activation(beside: Mapping[str, Any]) -> None:
         )
 
 
-def _rates(beside: Mapping[str, Any], kernels: tuple[int, ...], assumed: list[str]) -> tuple[int, ...]:
+def _rates(beside: Mapping[str, Any], kernels: tuple[int, ...], assumed: list[Assumption]) -> tuple[int, ...]:
     if "upsample_rates" not in beside:
         rates = tuple(kernel // 2 for kernel in kernels)
-        assumed.append(f"upsampling rates {_listed(rates)}, half of each kernel")
+        assumed.append(Assumption(name="upsample_rates", value=list(rates), because="half of each kernel"))
         return rates
     rates = _numbers(beside["upsample_rates"], "upsample_rates")
     if len(rates) != len(kernels):
@@ -195,14 +220,17 @@ def _rates(beside: Mapping[str, Any], kernels: tuple[int, ...], assumed: list[st
 
 
 def _dilations(
-    beside: Mapping[str, Any], found: _Layers, kernels: tuple[int, ...], assumed: list[str]
+    beside: Mapping[str, Any], found: _Layers, kernels: tuple[int, ...], assumed: list[Assumption]
 ) -> tuple[tuple[int, ...], ...]:
-    given = beside.get("resblock_dilations", beside.get("resblock_dilation_sizes"))
+    given = beside.get("resblock_dilation_sizes", beside.get("resblock_dilations"))
     if given is None:
         is_v3 = found.resblock == "2" and found.n_convs == 2 and kernels == V3_KERNELS
         usual = tuple(range(1, 2 * found.n_convs, 2))  # 1, 3, 5, or 1, 3 where there are two
         dilations = V3_DILATIONS if is_v3 else (usual,) * len(kernels)
-        assumed.append(f"dilations {' / '.join(map(_listed, dilations))} of the residual blocks")
+        because = "as published for such residual blocks"
+        assumed.append(
+            Assumption(name="resblock_dilation_sizes", value=list(map(list, dilations)), because=because)
+        )
         return dilations
     rows = given if isinstance(given, list | tuple) else ()
     # EveryVoice gives three dilations for either kind of block; the second kind uses the first two.
