@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from retimbre.checkpoint.lazy import LazyTensors
 from retimbre.checkpoint.rebuild import Stored
 from retimbre.checkpoint.safetensors_files import read_index, read_safetensors
 from retimbre.checkpoint.torch_files import Pickled, read_legacy, read_zip
@@ -26,7 +27,8 @@ class Contents:
     Args:
         path: The file.
         container: `torch-zip`, `torch-legacy` or `safetensors`.
-        tensors: The weights, under the names in the file; a file of one bare tensor calls it `.`.
+        tensors: The weights, under the names in the file; a file of one bare tensor calls it `.`. Each is
+            read when it is asked for.
         weights_at: Where in the file they are: `""` for the top, for instance `state_dict`.
         other_tensors: All other tensors by their path, for instance of an optimiser.
         values: Everything that is no tensor, as plain values; a tensor among them is None.
@@ -36,9 +38,9 @@ class Contents:
 
     path: Path
     container: str
-    tensors: Mapping[str, Tensor]
+    tensors: LazyTensors
     weights_at: str | None = ""
-    other_tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    other_tensors: LazyTensors = field(default_factory=lambda: LazyTensors.in_memory({}))
     values: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -107,13 +109,16 @@ def _from_pickle(path: Path, container: str, pickled: Pickled) -> Contents:
             do="save network.state_dict() where its code is at hand",
         )
     values, others = plain(pickled.tree, without=weights.tensors)
-    _refuse_expansion([*weights.tensors.values(), *others.values()], path.stat().st_size)
+    every = [*weights.tensors.values(), *others.values()]
+    for stored in every:
+        pickled.storages.require(stored)
+    _refuse_expansion(every, path.stat().st_size)
     return Contents(
         path=path,
         container=container,
-        tensors={name: pickled.tensor(stored) for name, stored in weights.tensors.items()},
+        tensors=pickled.storages.tensors(weights.tensors),
         weights_at=weights.at,
-        other_tensors={name: pickled.tensor(stored) for name, stored in others.items()},
+        other_tensors=pickled.storages.tensors(others),
         values=values if isinstance(values, dict) else {"": values},
         notes=pickled.names,
     )

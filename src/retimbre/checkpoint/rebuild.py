@@ -11,6 +11,7 @@ Nothing is imported and nothing of the file is ever called.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,11 @@ class Stored:
     is_conjugated: bool = False
     is_negated: bool = False
 
+    @property
+    def span_bytes(self) -> int:
+        """From its first number to the end of the last, in the order of the storage."""
+        return _span(self.shape, self.stride) * self.dtype.itemsize
+
 
 @dataclass(eq=False)
 class NumpyDtype:
@@ -94,6 +100,10 @@ class NumpyArray:
             self.values = flat.reshape(_sizes(shape), order="F" if is_fortran else "C")
 
 
+MAX_SIZES = 64  # of one tensor; torch's own limit
+MAX_ITEMS = 1 << 59  # of one tensor: their bytes must be countable in 63 bits
+
+
 def construct(callee: Any, args: Any) -> Any:
     """What calling `callee` would have given, without calling it."""
     if not isinstance(callee, Global) or not isinstance(args, tuple):
@@ -106,7 +116,9 @@ def construct(callee: Any, args: Any) -> Any:
 
 
 def _sizes(values: Any) -> tuple[int, ...]:
-    if not isinstance(values, tuple | list) or any(type(value) is not int or value < 0 for value in values):
+    if not isinstance(values, tuple | list) or len(values) > MAX_SIZES:
+        raise ValueError(f"more than {MAX_SIZES} sizes")
+    if any(type(value) is not int or not 0 <= value < 1 << 63 for value in values):
         raise ValueError("sizes that are no whole numbers")
     return tuple(values)
 
@@ -126,12 +138,19 @@ def _stored(storage: Any, dtype: Any, offset: Any, shape: Any, stride: Any, meta
         raise ValueError("a tensor without a storage")
     flags = metadata if isinstance(metadata, dict) else {}
     (offset,), shape, stride = _sizes((offset,)), _sizes(shape), _sizes(stride)
-    if len(shape) != len(stride) or len(shape) > 64:
+    if len(shape) != len(stride) or len(shape) > MAX_SIZES:
         raise ValueError(f"a tensor of {len(shape)} sizes and {len(stride)} strides")
-    last = 0 if 0 in shape else 1 + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
-    if (offset + last) * dtype.itemsize > storage.n_bytes and last > 0:
+    if prod(max(size, 1) for size in shape) > MAX_ITEMS:  # an empty tensor, too: torch multiplies first
+        raise ValueError(f"a tensor of shape {shape}")
+    span = _span(shape, stride)
+    if (offset + span) * dtype.itemsize > storage.n_bytes and span > 0:
         raise ValueError(f"a tensor of shape {shape} beyond its storage of {storage.n_bytes} bytes")
     return Stored(storage, dtype, offset, shape, stride, bool(flags.get("conj")), bool(flags.get("neg")))
+
+
+def _span(shape: tuple[int, ...], stride: tuple[int, ...]) -> int:
+    """Elements from the first to behind the last, in the order of the storage."""
+    return 0 if 0 in shape else 1 + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
 
 
 def _first(value: Any = None, *_: Any) -> Any:

@@ -6,5 +6,5 @@ from retimbre.checkpoint.read import read
 
 
 def shapes_of(path: Path) -> dict[str, tuple[int, ...]]:
-    """Name -> shape. Tensors are mapped into memory, so nothing but the list of contents is read."""
-    return {name: tuple(tensor.shape) for name, tensor in read(path).tensors.items()}
+    """Name -> shape. Nothing but the list of contents is read."""
+    return {name: tuple(tensor.shape) for name, tensor in read(path).tensors.meta().items()}

@@ -14,7 +14,7 @@ import mmap
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
+from retimbre.checkpoint.lazy import LazyTensors, Outline
 from retimbre.checkpoint.pickles import Machine
 from retimbre.checkpoint.rebuild import STORAGES, Note, Storage, Stored
 from retimbre.errors import CheckpointError
@@ -34,7 +35,6 @@ FREE_INFLATION_BYTES = 1 << 26  # ... beyond this
 ALIGNMENT_BYTES = 16  # of the largest number
 READABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what torch.load reads, too
 ENCRYPTED = 0x1  # of a record's flags
-NO_BYTES = torch.empty(0, dtype=torch.uint8)
 
 # What reading a damaged zip file ends in. The pickle in it is none of this: the machine names its own damage.
 BROKEN_ZIP = (
@@ -55,35 +55,82 @@ BROKEN_LEGACY = (
 
 
 @dataclass(frozen=True)
-class Pickled:
-    """The value in a file with tensors as `Stored`, the names it refers to, and how to read a tensor."""
+class Run:
+    """Where the bytes of a storage lie in the file; `n_packed` of them if they are compressed."""
 
-    tree: Any
-    names: tuple[str, ...]
-    tensor: Callable[[Stored], Tensor]
+    at: int
+    n_bytes: int
+    n_packed: int | None = None
+    checksum: int = 0  # of compressed ones
+
+
+NO_RUN = Run(0, 0)
 
 
 class Storages:
     """The runs of bytes that a pickle declares, and tensors over them."""
 
-    def __init__(self, runs: Mapping[str, Tensor]) -> None:
-        self._runs = runs  # the bytes of each storage by its key
+    def __init__(self, mapped: mmap.mmap, runs: Mapping[str, Run]) -> None:
+        self._mapped = mapped
+        self._runs = runs  # by the key of the storage
 
-    def tensor(self, stored: Stored) -> Tensor:
-        """The tensor; those that share a storage in the file share it here."""
+    def require(self, stored: Stored) -> None:
+        """Raise if the file does not hold the whole storage of a tensor; no weight is read."""
         storage = stored.storage
-        raw = self._runs.get(storage.key, NO_BYTES)[storage.offset_bytes :][: storage.n_bytes]
-        if raw.numel() < storage.n_bytes:
+        run = self._runs.get(storage.key, NO_RUN)
+        n_there = run.n_bytes - storage.offset_bytes
+        if run.n_packed is None:
+            n_there = min(n_there, len(self._mapped) - run.at - storage.offset_bytes)
+        if n_there < storage.n_bytes:
             raise CheckpointError(
                 "the file is damaged or cut short",
                 expected=f"{storage.n_bytes} bytes in storage {storage.key[:40]!r}",
-                found=f"{raw.numel()}",
+                found=f"{max(n_there, 0)}",
                 do="copy or download it again",
             )
+
+    def tensors(self, stored: Mapping[str, Stored]) -> LazyTensors:
+        """Those of a dictionary, each read when it is asked for."""
+        outlines = {name: Outline(each.dtype, each.shape) for name, each in stored.items()}
+        return LazyTensors(outlines, lambda name: self.tensor(stored[name]))
+
+    def tensor(self, stored: Stored) -> Tensor:
+        """The tensor; those that share a storage in the file share it here, where it is only mapped."""
+        self.require(stored)
         if 0 in stored.shape:
             return torch.empty(stored.shape, dtype=stored.dtype)
-        items = raw[: raw.numel() // stored.dtype.itemsize * stored.dtype.itemsize].view(stored.dtype)
-        return _flagged(items[stored.offset :].as_strided(stored.shape, stored.stride), stored)
+        run, begins = self._runs[stored.storage.key], stored.storage.offset_bytes
+        begins += stored.offset * stored.dtype.itemsize
+        if run.n_packed is not None:
+            whole = torch.frombuffer(self._unpacked(run), dtype=torch.uint8)
+            raw = whole[begins : begins + stored.span_bytes]
+        else:
+            raw = torch.frombuffer(
+                self._mapped, dtype=torch.uint8, count=stored.span_bytes, offset=run.at + begins
+            )
+            if run.at % ALIGNMENT_BYTES:  # legacy files align nothing
+                raw = raw.clone()
+        return _flagged(raw.view(stored.dtype).as_strided(stored.shape, stored.stride), stored)
+
+    def _unpacked(self, run: Run) -> bytearray:
+        """The bytes of a compressed record: never more than it declares."""
+        packed = memoryview(self._mapped)[run.at : run.at + (run.n_packed or 0)]
+        try:
+            raw = zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, run.n_bytes)
+        except zlib.error as error:
+            raise _damaged(error) from error
+        if len(raw) != run.n_bytes or zlib.crc32(raw) != run.checksum:
+            raise _damaged(zipfile.BadZipFile("a compressed record that is not what it declares"))
+        return bytearray(raw)
+
+
+@dataclass(frozen=True)
+class Pickled:
+    """The value in a file with tensors as `Stored`, the names it refers to, and where the tensors are."""
+
+    tree: Any
+    names: tuple[str, ...]
+    storages: Storages
 
 
 def read_zip(path: Path) -> Pickled:
@@ -107,11 +154,10 @@ def read_legacy(path: Path) -> Pickled:
     tree = machine.run(mapped)
     keys = machine.run(mapped)
     try:
-        places = _legacy_places(mapped, keys, declared)
+        runs = _legacy_runs(mapped, keys, declared)
     except BROKEN_LEGACY as error:
         raise _damaged(error) from error
-    runs = {key: _bytes_at(mapped, *place) for key, place in places.items()}
-    return Pickled(tree, tuple(machine.names), Storages(runs).tensor)
+    return Pickled(tree, tuple(machine.names), Storages(mapped, runs))
 
 
 def _from_archive(archive: zipfile.ZipFile, mapped: mmap.mmap) -> Pickled:
@@ -132,13 +178,13 @@ def _from_archive(archive: zipfile.ZipFile, mapped: mmap.mmap) -> Pickled:
 
     prefix = f"{root}data/"
     runs = {
-        name.removeprefix(prefix): _record_bytes(archive, info, mapped)
+        name.removeprefix(prefix): _record(info, mapped)
         for name, info in records.items()
         if name.startswith(prefix)
     }
     machine = Machine(zip_storage)
     tree = machine.run(io.BytesIO(archive.read(f"{root}data.pkl")))
-    return Pickled(tree, tuple(machine.names), Storages(runs).tensor)
+    return Pickled(tree, tuple(machine.names), Storages(mapped, runs))
 
 
 def _refuse_other_kinds(records: dict[str, zipfile.ZipInfo]) -> None:
@@ -163,13 +209,13 @@ def _refuse_bombs(records: dict[str, zipfile.ZipInfo], n_bytes: int) -> None:
         )
 
 
-def _record_bytes(archive: zipfile.ZipFile, info: zipfile.ZipInfo, mapped: mmap.mmap) -> Tensor:
-    if info.compress_type != zipfile.ZIP_STORED:
-        return torch.frombuffer(bytearray(archive.read(info)) or bytearray(1), dtype=torch.uint8)
+def _record(info: zipfile.ZipInfo, mapped: mmap.mmap) -> Run:
     signature, n_name, n_extra = struct.unpack_from("<4s22xHH", mapped, info.header_offset)
     if signature != b"PK\x03\x04":
         raise zipfile.BadZipFile(f"no record at {info.header_offset}")
-    return _bytes_at(mapped, info.header_offset + 30 + n_name + n_extra, info.file_size)
+    begins = info.header_offset + 30 + n_name + n_extra
+    is_packed = info.compress_type != zipfile.ZIP_STORED
+    return Run(begins, info.file_size, info.compress_size if is_packed else None, info.CRC)
 
 
 def zip_storage(identity: Any) -> Storage:
@@ -201,11 +247,8 @@ def _legacy_storage(identity: Any, declared: dict[str, tuple[int, int]]) -> Stor
     return Storage(key, dtype, n_part * size, first * size)
 
 
-def _legacy_places(
-    mapped: mmap.mmap, keys: Any, declared: dict[str, tuple[int, int]]
-) -> dict[str, tuple[int, int]]:
-    """Where each storage begins and how many bytes it has."""
-    places = {}
+def _legacy_runs(mapped: mmap.mmap, keys: Any, declared: dict[str, tuple[int, int]]) -> dict[str, Run]:
+    runs = {}
     at = mapped.tell()
     for key in keys:
         if not isinstance(key, str):  # hashing a deeply nested tuple would end the process
@@ -216,22 +259,14 @@ def _legacy_places(
             raise ValueError(
                 f"storage {key[:40]!r} of {n_items} items ends beyond the file, or has {n_stored}"
             )
-        places[key] = (at + 8, n_items * size)
+        runs[key] = Run(at + 8, n_items * size)
         at += 8 + n_items * size
-    return places
+    return runs
 
 
 def _mapped(file: BinaryIO) -> mmap.mmap:
     # A private copy: torch wants writable memory; the file itself is never changed.
     return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-
-
-def _bytes_at(mapped: mmap.mmap, at: int, n_bytes: int) -> Tensor:
-    n_there = min(n_bytes, len(mapped) - at)
-    if n_there <= 0:
-        return NO_BYTES
-    raw = torch.frombuffer(mapped, dtype=torch.uint8, count=n_there, offset=at)
-    return raw.clone() if raw.data_ptr() % ALIGNMENT_BYTES else raw  # legacy files align nothing
 
 
 def _flagged(tensor: Tensor, stored: Stored) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from retimbre.checkpoint.lazy import LazyTensors
 from retimbre.checkpoint.ledger import Ledger
 from retimbre.errors import CheckpointError
 from retimbre.models.family import Shapes
@@ -24,7 +25,8 @@ def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 
 def outline_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Names, shapes and types, on the `meta` device: nothing of the weights is read."""
-    return {name: torch.empty(t.shape, dtype=t.dtype, device="meta") for name, t in tensors.items()}
+    lazy = tensors if isinstance(tensors, LazyTensors) else LazyTensors.in_memory(tensors)
+    return lazy.meta()
 
 
 @lru_cache(maxsize=N_OUTLINES)

@@ -84,7 +84,7 @@ def explain(contents: Contents, *, stated: Mapping[str, Any] | None = None) -> E
     inferred = _sized(family, ledger, {**origin.known, **(stated or {})})
     require_complete(family.name, network_outline(family.build, inferred.config), ledger)
     companion = companion_of(contents.path) if family is HIFIGAN else None
-    judges = outline_of(discriminator_tensors(read(companion).tensors)) if companion else ledger.aside
+    judges = discriminator_tensors(outline_of(read(companion).tensors)) if companion else ledger.aside
     described = _described(family, inferred, origin, judges)
     _require_consistent(family, inferred, described)
     return Explained(
