@@ -65,7 +65,9 @@ def text_to_spec_network(config: FastSpeech2Config, *, seed: int) -> FastSpeech2
 
 def description_of(family: str, facts: dict[str, Any]) -> Description:
     """A Description; its spectrogram is called `mel` in tests, as everywhere where there is one."""
-    return Description(family=family, **{"spectrogram" if key == "mel" else key: fact for key, fact in facts.items()})
+    return Description(
+        family=family, **{"spectrogram" if key == "mel" else key: fact for key, fact in facts.items()}
+    )
 
 
 def loaded_text_to_spec(config: FastSpeech2Config, *, seed: int, **described: Any) -> Loaded:

@@ -16,13 +16,6 @@ def test_below_a_prefix_is_what_begins_with_it_without_it():
     assert keys.below_prefix({"generator.a": 1, "mpd.a": 2}, "generator.") == {"a": 1}
 
 
-def test_wrappers_are_taken_off_in_any_order_and_only_if_all_names_have_them():
-    assert keys.unwrapped({"module._orig_mod.a": 1, "module._orig_mod.b": 2}) == {"a": 1, "b": 2}
-    assert keys.unwrapped({"_orig_mod.module.a": 1}) == {"a": 1}
-    assert keys.unwrapped({"module.a": 1, "b": 2}) == {"module.a": 1, "b": 2}
-    assert keys.unwrapped({}) == {}
-
-
 def test_older_names_become_those_of_torch_2_and_back():
     older = {"up.0.weight_g": 1, "up.0.weight_v": 2, "up.0.bias": 3, "post.weight_g": 4, "post.weight_v": 5}
     named = keys.parametrized(older)

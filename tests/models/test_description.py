@@ -40,8 +40,20 @@ def test_a_description_is_the_same_after_a_journey_through_json(description):
 
 
 def test_a_description_without_voice_is_the_same_too(description):
-    plain = Description(family="hifigan", sizes=sizes_of(GeneratorConfig()), mel=description.mel)
+    plain = Description(family="hifigan", sizes=sizes_of(GeneratorConfig()), spectrogram=description.mel)
     assert Description.from_dict(json.loads(json.dumps(plain.to_dict()))) == plain
+
+
+def test_assumptions_that_an_older_file_holds_as_sentences_are_read(description):
+    older = description.to_dict() | {"assumed": ["2 attention heads"]}
+    assert list(map(str, Description.from_dict(older).assumed)) == ["2 attention heads"]
+
+
+def test_a_family_without_a_spectrogram_says_so():
+    ranker = Description(family="tortoise_clvp", sizes={})
+    assert Description.from_dict(ranker.to_dict()) == ranker
+    with pytest.raises(CheckpointError, match="tortoise_clvp neither writes nor reads a spectrogram"):
+        _ = ranker.mel
 
 
 def test_sizes_are_as_json_gives_them_back():

@@ -202,7 +202,9 @@ def test_without_its_config_the_usual_spectrogram_is_a_stated_assumption(parity,
     shutil.copy(parity("containers") / "hifigan_v1_zip" / "g_00000100", tmp_path / "vocoder.pth")
     description = load_model(tmp_path / "vocoder.pth").description
     assert description.mel == hifigan_original()
-    assert any("22,050 Hz, 1024/256, 80 bands to 8,000 Hz" in str(assumption) for assumption in description.assumed)
+    assert any(
+        "22,050 Hz, 1024/256, 80 bands to 8,000 Hz" in str(assumption) for assumption in description.assumed
+    )
     assert any("upsample_rates 8, 8, 2, 2" in str(assumption) for assumption in description.assumed)
 
 

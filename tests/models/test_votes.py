@@ -26,8 +26,16 @@ def test_absent_tensors_and_those_without_such_an_axis_do_not_vote():
     assert vote({"b.bias": (), "c.weight": (8,)}, "dim", CLAIMS) == 8
 
 
-def test_a_tie_goes_to_the_first_claim():
-    assert vote({"c.weight": (5, 8), "a.weight": (3, 7)}, "dim", CLAIMS) == 7
+def test_tensors_that_contradict_each_other_with_equal_right_are_all_named():
+    with pytest.raises(
+        CheckpointError, match="about dim: expected one length, found 7 by 'a.weight', 5 by 'c.weight'"
+    ):
+        vote({"c.weight": (5, 8), "a.weight": (3, 7)}, "dim", CLAIMS)
+
+
+def test_even_lengths_of_odd_kernels_do_not_vote():
+    shapes = {"a.weight": (3, 4), "c.weight": (5, 8)}
+    assert vote(shapes, "kernel", CLAIMS, is_odd=True) == 5
 
 
 def test_where_nobody_votes_the_tensors_are_named():

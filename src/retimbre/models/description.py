@@ -131,7 +131,7 @@ class Description:
         return cls(
             family=values["family"],
             sizes=values["sizes"],
-            spectrogram=MelSpec.from_dict(values["mel"]) if values["mel"] else None,
+            spectrogram=MelSpec.from_dict(values["mel"]) if values["mel"] is not None else None,
             symbols=tuple(values["symbols"]),
             text_level=values.get("text_level", "characters"),
             text_rules=TextRules.from_dict(values["text_rules"]),

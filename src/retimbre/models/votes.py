@@ -1,7 +1,8 @@
 """Sizes by majority, so that one damaged tensor neither hides nor blames the others.
 
 A size that is read from a single tensor makes all the others look wrong where that one is. Here every tensor
-that has the size as an axis says what it is, and the most common answer holds.
+that has the size as an axis says what it is, and the most common answer holds. Where as many tensors say one
+thing as another, the file contradicts itself, and all of them are named.
 """
 
 import re
@@ -12,26 +13,36 @@ from retimbre.errors import CheckpointError
 from retimbre.models.family import Shapes
 
 
-def vote(shapes: Shapes, what: str, claims: Mapping[str, int]) -> int:
-    """The most common length of the named axes; of equally common ones that which is claimed first.
+def vote(shapes: Shapes, what: str, claims: Mapping[str, int], *, is_odd: bool = False) -> int:
+    """The most common length of the named axes.
 
     Args:
         shapes: Names and shapes of the tensors.
         what: The size, for the message.
         claims: Name of a tensor -> which of its axes has this size; absent tensors do not vote, nor do those
             without such an axis.
+        is_odd: Only odd lengths vote, as of a kernel that keeps the number of frames.
 
     Raises:
-        CheckpointError: No tensor votes.
+        CheckpointError: No tensor votes, or as many for one length as for another.
     """
-    votes = Counter(
-        shapes[name][axis]
+    said = {
+        name: shapes[name][axis]
         for name, axis in claims.items()
         if name in shapes and -len(shapes[name]) <= axis < len(shapes[name])
-    )
+    }
+    votes = Counter(length for length in said.values() if length % 2 or not is_odd)
     if not votes:
         raise _nobody_tells(shapes, what, claims)
-    return votes.most_common(1)[0][0]
+    (winner, n_votes), *others = votes.most_common(2)
+    if others and others[0][1] == n_votes:
+        raise CheckpointError(
+            f"tensors contradict each other about {what}",
+            expected="one length",
+            found=", ".join(f"{length} by '{name}'" for name, length in said.items()),
+            do="ask for the whole file",
+        )
+    return winner
 
 
 def count(shapes: Shapes, templates: Iterable[str]) -> int:

@@ -51,12 +51,21 @@ def test_what_no_tensor_tells_is_assumed_and_said(tiny_config):
     found = FASTSPEECH2.config_from(shapes_of(FASTSPEECH2.build(tiny_config())), {})
 
     assert found.config == replace(tiny_config(), pitch_range=(-3.0, 3.0))
-    assert found.assumed == (
-        "2 attention heads in the encoder",
-        "2 attention heads in the decoder",
-        "one pitch for each symbol, not for each frame",
-        "one energy for each symbol, not for each frame",
-    )
+    assert [(told.name, told.value) for told in found.assumed] == [
+        ("encoder.heads", 2),
+        ("decoder.heads", 2),
+        ("pitch.level", "phone"),
+        ("energy.level", "phone"),
+    ]
+
+
+def test_what_the_user_states_is_not_assumed(tiny_config):
+    shapes = shapes_of(FASTSPEECH2.build(tiny_config()))
+    stated = {"encoder.heads": 4, "decoder.heads": 1, "pitch.level": "frame", "energy.level": "phone"}
+    found = FASTSPEECH2.config_from(shapes, stated)
+    assert (found.config.encoder.n_heads, found.config.decoder.n_heads) == (4, 1)
+    assert found.config.pitch_level == "frame"
+    assert found.assumed == ()
 
 
 def test_everyvoice_hyper_parameters_tell_the_rest(tiny_config):
@@ -117,11 +126,10 @@ def test_other_tensors_do_not_fit():
 def test_names_are_everyvoices(tiny_network):
     tensors = tiny_network().state_dict()
 
-    assert FASTSPEECH2.ours(tensors).keys() == FASTSPEECH2.theirs(tensors).keys() == tensors.keys()
-    assert (
-        FASTSPEECH2.ours({f"_orig_mod.{name}": value for name, value in tensors.items()}).keys()
-        == tensors.keys()
-    )
+    wrapped = {f"_orig_mod.{name}": value for name, value in tensors.items()}
+    for named in (FASTSPEECH2.ledger_of(tensors).tensors, FASTSPEECH2.theirs(tensors)):
+        assert named.keys() == tensors.keys()
+    assert FASTSPEECH2.ledger_of(wrapped).tensors.keys() == tensors.keys()
 
 
 def test_everyvoice_gets_no_table_of_features(tiny_network):

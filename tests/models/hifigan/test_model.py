@@ -149,7 +149,10 @@ def test_output_equals_the_frozen_reference(parity, name):
 
 def test_magnitude_and_phase_equal_the_frozen_reference(parity):
     folder = parity("istft")
-    io, tensors = load_file(folder / "io.safetensors"), HIFIGAN.ledger_of(load_file(folder / "weights.safetensors")).tensors
+    io, tensors = (
+        load_file(folder / "io.safetensors"),
+        HIFIGAN.ledger_of(load_file(folder / "weights.safetensors")).tensors,
+    )
     known = json.loads((folder / "meta.json").read_text())
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     model = Generator(config_from(shapes, known).config).eval()

@@ -19,6 +19,7 @@ from retimbre.models.fastspeech2.config import (
     PredictorSizes,
     StyleSizes,
 )
+from retimbre.models.votes import count, vote
 
 Known = Mapping[str, Any]
 
@@ -26,7 +27,7 @@ MARKERS = ("variance_adaptor.duration_predictor.", "mel_linear.")
 STYLE_TOKENS = "gst.stl.gst_embs"
 SYMBOLS = "text_input_layer.weight"
 FEATURES = "text_input_layer.features"  # of each symbol; only our own files hold them
-POSTNET_FIRST = "postnet.convolutions.0.0.conv.weight"
+STYLE_LAYER = "gst.ref_enc.convs.{}"
 
 
 def fits(shapes: Shapes) -> bool:
@@ -56,9 +57,9 @@ def config_from(shapes: Shapes, known: Known) -> Inferred:
         known: Our own config as a dict, or EveryVoice's `hyper_parameters`; may be partial or empty.
     """
     hints = _Hints(known)
-    n_mels, dim = _shape(shapes, "mel_linear.weight", 2)
+    n_mels, dim = _n_mels(shapes), _dim(shapes)
     n_symbols, n_features = _symbols(shapes, dim)
-    learns_alignment = "variance_adaptor.attention.key_proj.0.conv.weight" in shapes
+    learns_alignment = _has(shapes, "variance_adaptor.attention.")
     config = FastSpeech2Config(
         n_symbols=n_symbols,
         n_features=n_features,
@@ -70,16 +71,16 @@ def config_from(shapes: Shapes, known: Known) -> Inferred:
         energy=_predictor(shapes, "energy", hints),
         pitch_level=hints.level("pitch"),
         energy_level=hints.level("energy"),
-        n_pitch_bins=_shape(shapes, "variance_adaptor.pitch_embedding.weight", 2)[0],
-        n_energy_bins=_shape(shapes, "variance_adaptor.energy_embedding.weight", 2)[0],
+        n_pitch_bins=_n_bins(shapes, "pitch"),
+        n_energy_bins=_n_bins(shapes, "energy"),
         pitch_range=hints.value_range("pitch"),
         energy_range=hints.value_range("energy"),
         learns_alignment=learns_alignment,
         attention_dim=_attention_dim(shapes) if learns_alignment else FastSpeech2Config.attention_dim,
-        postnet_dim=_shape(shapes, POSTNET_FIRST, 3)[0] if POSTNET_FIRST in shapes else None,
-        n_speakers=_rows(shapes, "speaker_embedding.weight"),
-        n_languages=_rows(shapes, "language_embedding.weight"),
-        style=_style(shapes, dim) if STYLE_TOKENS in shapes else None,
+        postnet_dim=_postnet_dim(shapes) if _has(shapes, "postnet.") else None,
+        n_speakers=_rows(shapes, "speaker_embedding.weight", is_needed=hints.has_many("speaker")),
+        n_languages=_rows(shapes, "language_embedding.weight", is_needed=hints.has_many("language")),
+        style=_style(shapes, dim) if _has(shapes, "gst.") else None,
         silence=hints.silence(),
     )
     return Inferred(config=config, assumed=tuple(hints.assumed))
@@ -119,6 +120,11 @@ class _Hints:
         low, high = self.ours.get(f"{part}_range") or (stat.get("norm_min", -3.0), stat.get("norm_max", 3.0))
         return float(low), float(high)
 
+    def has_many(self, what: str) -> bool:
+        """Does the file say that there is a table of speakers or of languages?"""
+        told = {"speaker": "multispeaker", "language": "multilingual"}[what]
+        return self.ours.get(f"n_{what}s") is not None or self.theirs.get(told) is True
+
     def silence(self) -> float:
         return float(self.ours.get("silence", FastSpeech2Config.silence))
 
@@ -134,6 +140,37 @@ class _Hints:
     def _of_predictor(self, part: str, word: str) -> Any:  # noqa: ANN401 (a number or a word)
         theirs = self.theirs.get("variance_predictors", {}).get(part, {})
         return self.ours.get(part, {}).get(word, theirs.get(word))
+
+
+def _has(shapes: Shapes, prefix: str) -> bool:
+    return any(name.startswith(prefix) for name in shapes)
+
+
+def _n_mels(shapes: Shapes) -> int:
+    reads_spec = "variance_adaptor.attention.query_proj.0.conv.weight"
+    last = "postnet.convolutions.4.0.conv"
+    claims = {
+        "mel_linear.weight": 0,
+        "mel_linear.bias": 0,
+        reads_spec: 1,
+        f"{last}.weight": 0,
+        f"{last}.bias": 0,
+    }
+    return vote(shapes, "the bands of the spectrogram", claims)
+
+
+def _dim(shapes: Shapes) -> int:
+    tables = {f"variance_adaptor.{part}_embedding.weight": 1 for part in ("pitch", "energy")}
+    norms = {f"{part}.conformer_layers.0.final_layer_norm.weight": 0 for part in ("encoder", "decoder")}
+    return vote(shapes, "the width of the network", {"mel_linear.weight": 1, **tables, **norms})
+
+
+def _n_bins(shapes: Shapes, part: str) -> int:
+    """There is an edge between each two bins."""
+    edges = f"variance_adaptor.{part}_bins"
+    one_more = {f"{edges} + 1": tuple(n + 1 for n in shapes[edges])} if edges in shapes else {}
+    claims = {f"variance_adaptor.{part}_embedding.weight": 0, f"{edges} + 1": 0}
+    return vote({**shapes, **one_more}, f"the bins of {part}", claims)
 
 
 def _symbols(shapes: Shapes, dim: int) -> tuple[int, int | None]:
@@ -153,54 +190,86 @@ def _symbols(shapes: Shapes, dim: int) -> tuple[int, int | None]:
 
 
 def _style(shapes: Shapes, dim: int) -> StyleSizes:
-    n_tokens, token_dim = _shape(shapes, STYLE_TOKENS, 2)
-    convs = sorted(
-        int(name.split(".")[3])
-        for name in shapes
-        if name.startswith("gst.ref_enc.convs.") and len(shapes[name]) == 4
+    heads = "gst.stl.mha.linear_"
+    token_dim = vote(
+        shapes, "the width of a style token", {STYLE_TOKENS: 1, f"{heads}k.weight": 1, f"{heads}v.weight": 1}
     )
+    gru = "gst.ref_enc.gru."
+    gates = {
+        f"{name} / 3": (shapes[name][0] // 3,)
+        for name in (f"{gru}bias_ih_l0", f"{gru}bias_hh_l0")
+        if name in shapes
+    }
+    summary = {f"{heads}q.weight": 1, f"{gru}weight_hh_l0": 1, **dict.fromkeys(gates, 0)}
     return StyleSizes(
-        n_tokens=n_tokens,
+        n_tokens=_shape(shapes, STYLE_TOKENS, 2)[0],
         n_heads=dim // token_dim,
-        channels=tuple(shapes[f"gst.ref_enc.convs.{number}.weight"][0] for number in convs),
-        summary_dim=_shape(shapes, "gst.stl.mha.linear_q.weight", 2)[1],
+        channels=tuple(_style_channels(shapes, number) for number in range(0, _n_style_layers(shapes), 3)),
+        summary_dim=vote({**shapes, **gates}, "the width of a reference's summary", summary),
     )
+
+
+def _n_style_layers(shapes: Shapes) -> int:
+    """A convolution, its norm and an activation follow one another."""
+    return count(shapes, [f"{STYLE_LAYER}.{name}" for name in ("running_mean", "running_var", "bias")])
+
+
+def _style_channels(shapes: Shapes, number: int) -> int:
+    conv, norm = STYLE_LAYER.format(number), STYLE_LAYER.format(number + 1)
+    claims = {f"{conv}.weight": 0, f"{norm}.weight": 0, f"{norm}.bias": 0, f"{norm}.running_mean": 0}
+    return vote(shapes, "the channels of a convolution over the reference", claims)
 
 
 def _conformer(shapes: Shapes, part: str, hints: _Hints) -> ConformerSizes:
     prefix = f"{part}.conformer_layers."
-    feedforward_dim, dim = _shape(shapes, f"{prefix}0.ffn1.sequential.1.weight", 2)
-    _, _, kernel = _shape(shapes, f"{prefix}0.conv_module.sequential.2.weight", 3)
+    n_layers = _count(shapes, prefix)
+    inner = f"{prefix}0.ffn1.sequential."
+    claims = {f"{inner}1.weight": 0, f"{inner}1.bias": 0, f"{inner}4.weight": 1}
+    kernels = {f"{prefix}{layer}.conv_module.sequential.2.weight": 2 for layer in range(n_layers)}
+    norms = {
+        f"{prefix}0.{name}": 0
+        for name in ("final_layer_norm.weight", "final_layer_norm.bias", "ffn1.sequential.4.bias")
+    }
     return ConformerSizes(
-        n_layers=_count(shapes, prefix),
+        n_layers=n_layers,
         n_heads=hints.heads(part),
-        dim=dim,
-        feedforward_dim=feedforward_dim,
-        kernel=kernel,
+        dim=vote(shapes, f"the width of the {part}", norms),
+        feedforward_dim=vote(shapes, f"the inner width of the {part}", claims),
+        kernel=vote(shapes, f"the kernel of the {part}", kernels, is_odd=True),
         dropout=hints.dropout(part),
     )
 
 
 def _predictor(shapes: Shapes, part: str, hints: _Hints) -> PredictorSizes:
     prefix = f"variance_adaptor.{part}_predictor."
-    depthwise = f"{prefix}conv.0.layers.0.module.model.0.weight"
-    dense = f"{prefix}conv.0.layers.0.module.weight"
-    is_depthwise = dense not in shapes
+    n_layers = _count(shapes, f"{prefix}conv.")
+    layers = [f"{prefix}conv.{layer}.layers.0.module." for layer in range(n_layers)]
+    is_depthwise = any(f"{layer}model.1.weight" in shapes for layer in layers)
+    kernels = {f"{layer}{'model.0.' if is_depthwise else ''}weight": 2 for layer in layers}
+    widths = {f"{layer}{'model.1.' if is_depthwise else ''}bias": 0 for layer in layers}
     return PredictorSizes(
-        n_layers=_count(shapes, f"{prefix}conv."),
-        dim=_shape(shapes, f"{prefix}linear.weight", 2)[1],
-        kernel=_shape(shapes, depthwise if is_depthwise else dense, 3)[2],
+        n_layers=n_layers,
+        dim=vote(shapes, f"the width of the predictor of {part}", {f"{prefix}linear.weight": 1, **widths}),
+        kernel=vote(shapes, f"the kernel of the predictor of {part}", kernels, is_odd=True),
         is_depthwise=is_depthwise,
         dropout=hints.predictor_dropout(part),
     )
 
 
 def _attention_dim(shapes: Shapes) -> int:
-    return _shape(shapes, "variance_adaptor.attention.key_proj.2.conv.weight", 3)[0]
+    last = [f"variance_adaptor.attention.{name}.conv" for name in ("key_proj.2", "query_proj.4")]
+    claims = {f"{name}.{kind}": 0 for name in last for kind in ("weight", "bias")}
+    return vote(shapes, "the width in which symbols and frames are compared", claims)
 
 
-def _rows(shapes: Shapes, name: str) -> int | None:
-    return _shape(shapes, name, 2)[0] if name in shapes else None
+def _postnet_dim(shapes: Shapes) -> int:
+    first = "postnet.convolutions.0"
+    claims = {f"{first}.{name}": 0 for name in ("0.conv.weight", "0.conv.bias", "1.weight", "1.bias")}
+    return vote(shapes, "the channels of the post-net", claims)
+
+
+def _rows(shapes: Shapes, name: str, *, is_needed: bool) -> int | None:
+    return _shape(shapes, name, 2)[0] if name in shapes or is_needed else None
 
 
 def _count(shapes: Shapes, prefix: str) -> int:

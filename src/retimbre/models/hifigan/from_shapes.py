@@ -16,6 +16,7 @@ from retimbre.errors import CheckpointError
 from retimbre.models.assumptions import Assumption
 from retimbre.models.family import Inferred, Shapes, unwrapped
 from retimbre.models.hifigan.config import DiscriminatorConfig, GeneratorConfig
+from retimbre.models.votes import vote
 
 Value = TypeVar("Value")
 
@@ -106,17 +107,17 @@ def config_from(shapes: Shapes, known: Mapping[str, Any]) -> Inferred:
     _require_known_activation(beside)
     assumed: list[Assumption] = []
     kernels = tuple(found.shape(f"ups.{stage}")[2] for stage in range(found.n_stages))
-    block_kernels = tuple(
-        found.shape(f"resblocks.{block}.{found.convs}.0")[2] for block in range(found.n_blocks)
-    )
-    n_post = found.shape("conv_post")[0]
+    rates = _rates(beside, kernels, assumed)
+    _require_even_rest(found, rates, kernels)
+    block_kernels = tuple(found.block_kernel(block) for block in range(found.n_blocks))
+    n_post = found.outputs("conv_post")
     try:
         config = GeneratorConfig(
             n_mels=found.shape("conv_pre")[1],
             resblock=found.resblock,
-            upsample_rates=_rates(beside, kernels, assumed),
+            upsample_rates=rates,
             upsample_kernels=kernels,
-            initial_channels=found.shape("conv_pre")[0],
+            initial_channels=found.initial_channels(),
             resblock_kernels=block_kernels,
             resblock_dilations=_dilations(beside, found, block_kernels, assumed),
             istft_n_fft_samples=n_post - 2 if n_post > 1 else None,
@@ -140,18 +141,33 @@ def discriminator_config_from(shapes: Shapes, known: Mapping[str, Any]) -> Infer
     usual = Assumption(
         name="periods", value=list(PERIODS[:n_periods]), because="those of all published discriminators"
     )
-    period_layers = [shapes[f"mpd.discriminators.0.convs.{layer}.bias"][0] for layer in range(5)]
-    scales = [shapes[f"msd.discriminators.0.convs.{layer}.weight_orig"] for layer in range(7)]
-    scale_channels = tuple(shape[0] for shape in scales)
+    period_channels = tuple(_judges_channels(shapes, "mpd", n_periods, layer) for layer in range(5))
+    scale_channels = tuple(_judges_channels(shapes, "msd", n_scales, layer) for layer in range(7))
     inputs = (1, *scale_channels[:-1])
+    of_group = tuple(
+        vote(shapes, "the channels in a group", _weights("msd", n_scales, layer, axis=1))
+        for layer in range(7)
+    )
     config = DiscriminatorConfig(
         periods=periods or PERIODS[:n_periods],
         n_scales=n_scales,
-        period_channels=tuple(period_layers),
+        period_channels=period_channels,
         scale_channels=scale_channels,
-        scale_groups=tuple(n_in // shape[1] for n_in, shape in zip(inputs, scales, strict=True)),
+        scale_groups=tuple(n_in // n for n_in, n in zip(inputs, of_group, strict=True)),
     )
     return Inferred(config=config, assumed=() if periods else (usual,))
+
+
+def _judges_channels(shapes: Shapes, kind: str, n_judges: int, layer: int) -> int:
+    biases = {f"{kind}.discriminators.{judge}.convs.{layer}.bias": 0 for judge in range(n_judges)}
+    weights = _weights(kind, n_judges, layer, axis=0)
+    return vote(shapes, f"the channels of layer {layer} of {kind}", {**biases, **weights})
+
+
+def _weights(kind: str, n_judges: int, layer: int, *, axis: int) -> dict[str, int]:
+    """Of one layer of all discriminators; the first of scales has a spectral norm."""
+    layers = [f"{kind}.discriminators.{judge}.convs.{layer}" for judge in range(n_judges)]
+    return {name: axis for layer in layers for name in (layer + keys.DIRECTION, f"{layer}.weight_orig")}
 
 
 class _Layers:
@@ -173,16 +189,50 @@ class _Layers:
         self.n_blocks = n_resblocks // self.n_stages
         self.n_convs = _count(named, f"resblocks.0.{self.convs}.")
 
+    def initial_channels(self) -> int:
+        first = {f"ups.0{keys.LENGTH}": 0, f"ups.0{keys.DIRECTION}": 0}
+        return vote(self._named, "the first channels", {**self._claims("conv_pre"), **first})
+
+    def outputs(self, layer: str) -> int:
+        return vote(self._named, f"the outputs of {layer}", self._claims(layer))
+
+    def block_kernel(self, block: int) -> int:
+        """Of the so-manieth residual block of every stage."""
+        blocks = range(block, self.n_stages * self.n_blocks, self.n_blocks)
+        claims = {
+            f"resblocks.{number}.{self.convs}.{conv}{keys.DIRECTION}": 2
+            for number in blocks
+            for conv in range(self.n_convs)
+        }
+        return vote(self._named, f"the kernel of residual block {block}", claims, is_odd=True)
+
+    def _claims(self, layer: str) -> dict[str, int]:
+        return {layer + keys.LENGTH: 0, layer + keys.DIRECTION: 0, f"{layer}.bias": 0}
+
     def shape(self, layer: str) -> tuple[int, ...]:
-        for name in (layer + keys.DIRECTION, f"{layer}.weight"):
-            if name in self._named:
-                return self._named[name]
-        raise CheckpointError(
-            f"a generator's layer '{layer}' is missing",
-            expected=f"a tensor named {layer}{keys.DIRECTION}",
-            found=f"{len(self._named)} other tensors",
-            do="'retimbre inspect FILE' says what a file holds",
-        )
+        """Of the direction of a layer's weight, which has three axes."""
+        name = layer + keys.DIRECTION
+        if len(self._named.get(name, ())) != 3:
+            raise CheckpointError(
+                f"a generator's layer '{layer}' is missing",
+                expected=f"a tensor named {name} with three axes",
+                found=f"shape {self._named[name]}"
+                if name in self._named
+                else f"{len(self._named)} other tensors",
+                do="'retimbre inspect FILE' says what a file holds",
+            )
+        return self._named[name]
+
+
+def _require_even_rest(found: _Layers, rates: tuple[int, ...], kernels: tuple[int, ...]) -> None:
+    for stage, (rate, kernel) in enumerate(zip(rates, kernels, strict=True)):
+        if kernel < rate or (kernel - rate) % 2:
+            raise CheckpointError(
+                f"no upsampling by {rate} has such a kernel",
+                expected=f"{rate} plus an even number",
+                found=f"{kernel} in ups.{stage}{keys.DIRECTION}, of shape {found.shape(f'ups.{stage}')}",
+                do="state the rates, if this kernel is right: --assume upsample_rates=[…]",
+            )
 
 
 def _count(names: Mapping[str, object], prefix: str) -> int:
