@@ -16,9 +16,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.parametrizations import weight_norm
 
 from retimbre.models.hifigan.config import DiscriminatorConfig
+from retimbre.nn.weight_norm import weight_norm
 
 SLOPE = 0.1
 Wave = Float[Tensor, "batch 1 samples"]

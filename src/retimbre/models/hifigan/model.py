@@ -18,12 +18,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils import parametrize
-from torch.nn.utils.parametrizations import weight_norm
 
 from retimbre.models.hifigan.config import GeneratorConfig
 from retimbre.models.hifigan.inverse_stft import InverseSTFT
 from retimbre.nn.masks import mask_from_lengths
+from retimbre.nn.weight_norm import fold_weight_norm, weight_norm
 
 SLOPE = 0.1  # of every leaky ReLU but the last
 Hidden = Float[Tensor, "batch dim time"]
@@ -90,24 +89,59 @@ class ResBlock2(nn.Module):
         return x
 
 
+def stage_dims(config: GeneratorConfig) -> list[int]:
+    """Channels before the first stage and after each one."""
+    return [config.initial_channels // 2**stage for stage in range(len(config.upsample_rates) + 1)]
+
+
+def upsampling_layers(config: GeneratorConfig) -> nn.ModuleList:
+    """One for each stage: it makes more columns, of half as many channels."""
+    stages = zip(pairwise(stage_dims(config)), config.upsample_kernels, config.upsample_rates, strict=True)
+    return nn.ModuleList(
+        weight_norm(nn.ConvTranspose1d(n_in, n_out, kernel, rate, padding=(kernel - rate) // 2))
+        for (n_in, n_out), kernel, rate in stages
+    )
+
+
+def residual_blocks(config: GeneratorConfig) -> nn.ModuleList:
+    """Those of the first stage, then those of the next."""
+    block = ResBlock1 if config.resblock == "1" else ResBlock2
+    blocks = list(zip(config.resblock_kernels, config.resblock_dilations, strict=True))
+    return nn.ModuleList(
+        block(dim, kernel, dilations) for dim in stage_dims(config)[1:] for kernel, dilations in blocks
+    )
+
+
+def through_stages(
+    x: Hidden, ups: nn.ModuleList, resblocks: nn.ModuleList, columns: Iterator[IsReal]
+) -> tuple[Hidden, IsReal]:
+    """What the last stage makes of `x`, and which of its columns are real.
+
+    Args:
+        x: What goes into the first stage.
+        ups: One upsampling layer for each stage.
+        resblocks: Equally many for each stage; a stage gives their mean.
+        columns: Which columns are real after each stage.
+    """
+    is_real, n_blocks = None, len(resblocks) // len(ups)
+    for stage, up in enumerate(ups):
+        is_real = next(columns)
+        x = only_real(up(functional.leaky_relu(x, SLOPE)), is_real)
+        blocks = resblocks[stage * n_blocks : (stage + 1) * n_blocks]
+        x = reduce(torch.add, [block(x, is_real) for block in blocks]) / n_blocks
+    return x, is_real
+
+
 class Generator(nn.Module):
     """The vocoder. Every frame of a spec becomes `config.hop_samples` samples."""
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.config = config
-        dims = [config.initial_channels // 2**stage for stage in range(len(config.upsample_rates) + 1)]
+        dims = stage_dims(config)
         self.conv_pre = weight_norm(nn.Conv1d(config.n_mels, dims[0], 7, padding=3))
-        stages = zip(pairwise(dims), config.upsample_kernels, config.upsample_rates, strict=True)
-        self.ups = nn.ModuleList(
-            weight_norm(nn.ConvTranspose1d(n_in, n_out, kernel, rate, padding=(kernel - rate) // 2))
-            for (n_in, n_out), kernel, rate in stages
-        )
-        block = ResBlock1 if config.resblock == "1" else ResBlock2
-        blocks = list(zip(config.resblock_kernels, config.resblock_dilations, strict=True))
-        self.resblocks = nn.ModuleList(
-            block(dim, kernel, dilations) for dim in dims[1:] for kernel, dilations in blocks
-        )
+        self.ups = upsampling_layers(config)
+        self.resblocks = residual_blocks(config)
         n_out = config.istft_n_fft_samples + 2 if config.istft_n_fft_samples else 1
         self.conv_post = weight_norm(nn.Conv1d(dims[-1], n_out, 7, padding=3))
         if config.istft_n_fft_samples:
@@ -121,16 +155,10 @@ class Generator(nn.Module):
             return self._from_istft(x, n_frames) if self.config.is_istft else self._from_conv(x, is_real)
 
     def _upsampled(self, spec: Spec, n_frames: Lengths) -> tuple[Hidden, IsReal]:
-        n_blocks = len(self.config.resblock_kernels)
         columns = real_columns(n_frames, spec.shape[-1], self.config.upsample_rates)
         is_real = next(columns)
         x = only_real(self.conv_pre(only_real(spec, is_real)), is_real)
-        for stage, up in enumerate(self.ups):
-            is_real = next(columns)
-            x = only_real(up(functional.leaky_relu(x, SLOPE)), is_real)
-            blocks = self.resblocks[stage * n_blocks : (stage + 1) * n_blocks]
-            x = reduce(torch.add, [block(x, is_real) for block in blocks]) / n_blocks
-        return x, is_real
+        return through_stages(x, self.ups, self.resblocks, columns)
 
     def _from_conv(self, x: Hidden, is_real: IsReal) -> Wave:
         return only_real(self.conv_post(x).float().tanh(), is_real)
@@ -146,6 +174,4 @@ class Generator(nn.Module):
 
     def remove_weight_norm(self) -> None:
         """Fold the weight norms into plain weights: the same output, no longer for training."""
-        for module in list(self.modules()):
-            if parametrize.is_parametrized(module, "weight"):
-                parametrize.remove_parametrizations(module, "weight")
+        fold_weight_norm(self)
