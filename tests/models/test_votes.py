@@ -28,13 +28,13 @@ def test_absent_tensors_and_those_without_such_an_axis_do_not_vote():
 
 def test_tensors_that_contradict_each_other_with_equal_right_are_all_named():
     with pytest.raises(
-        CheckpointError, match="about dim: expected one length, found 7 by 'a.weight', 5 by 'c.weight'"
+        CheckpointError, match="about dim: expected one length, found 7 by 'a.weight', 8 by 'c.weight'"
     ):
         vote({"c.weight": (5, 8), "a.weight": (3, 7)}, "dim", CLAIMS)
 
 
 def test_even_lengths_of_odd_kernels_do_not_vote():
-    shapes = {"a.weight": (3, 4), "c.weight": (5, 8)}
+    shapes = {"a.weight": (3, 4), "b.bias": (8,), "c.weight": (5, 5)}
     assert vote(shapes, "kernel", CLAIMS, is_odd=True) == 5
 
 

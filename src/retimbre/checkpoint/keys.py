@@ -70,5 +70,7 @@ def _parametrized_name(name: str, names: Mapping[str, object]) -> str:
 
 
 def _length(direction: Tensor) -> Tensor:
+    if direction.is_meta:  # there torch would load its compiler for a norm, which takes seconds
+        return direction.new_empty((len(direction), *(1 for _ in direction.shape[1:])))
     length: Tensor = vector_norm(direction, dim=tuple(range(1, direction.dim())), keepdim=True)
     return length

@@ -1,13 +1,14 @@
 """Arguments that several commands share."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from retimbre.cli.later import NOT_TRAINED, not_covered
-from retimbre.errors import RecipeError, RunError
+from retimbre.errors import CheckpointError, RecipeError, RunError
 
 if TYPE_CHECKING:
     from retimbre.jobs.listener import Listener
@@ -79,6 +80,25 @@ def apart(config: Path, overrides: Iterable[str] | None) -> list[str]:
     name = read_recipe(config, given).name
     is_named = name.endswith(MATCHED) or any(one.startswith("name=") for one in given)
     return given if is_named or not recipe_notes(config, given) else [*given, f"name={name}{MATCHED}"]
+
+
+def assumed_values(given: Iterable[str]) -> dict[str, Any]:
+    """NAME=VALUE as `--assume` takes it: values as in JSON, or else as text."""
+    stated: dict[str, Any] = {}
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not equals or not name:
+            raise CheckpointError(
+                f"--assume {one} says nothing",
+                expected="NAME=VALUE",
+                found=one,
+                do="retimbre inspect FILE --assume heads=16",
+            )
+        try:
+            stated[name] = json.loads(value)
+        except ValueError:
+            stated[name] = value
+    return stated
 
 
 def require_one_device(devices: str, nodes: int = 1, strategy: str = "auto") -> None:

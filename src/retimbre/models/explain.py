@@ -5,7 +5,8 @@ All of it is found out from names and shapes; weights are read when they are ask
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,26 @@ def explain(contents: Contents, *, stated: Mapping[str, Any] | None = None) -> E
     Args:
         stated: What the user says of values that would be assumed, by the assumption's name.
     """
+    if stated:
+        _require_asked(_explain(contents, {}), stated)
+    return _explain(contents, stated or {})
+
+
+def _require_asked(usual: Explained, stated: Mapping[str, Any]) -> None:
+    """Nothing but what would be assumed can be stated: what a file tells is so."""
+    names = [assumption.name for assumption in usual.description.assumed if assumption.can_be_stated]
+    for name in stated:
+        if name not in names:
+            near = get_close_matches(name, names, n=1)
+            raise CheckpointError(
+                f"nothing is assumed about '{name}'",
+                expected=f"one of {', '.join(names)}" if names else "no --assume: the file tells everything",
+                found=name,
+                do=f"write {near[0]}" if near else None,
+            )
+
+
+def _explain(contents: Contents, stated: Mapping[str, Any]) -> Explained:
     outline = outline_of(contents.tensors)
     family = family_of(shapes_of(unwrapped(outline).tensors))
     origin = origin_of(contents, family)
@@ -81,11 +102,11 @@ def explain(contents: Contents, *, stated: Mapping[str, Any] | None = None) -> E
         raise CheckpointError("description and tensors differ", expected=origin.own.family, found=family.name)
     ledger = family.ledger_of(outline)
     _add_features(ledger, family, origin.symbol_features)
-    inferred = _sized(family, ledger, {**origin.known, **(stated or {})})
+    inferred = _sized(family, ledger, {**origin.known, **stated})
     require_complete(family.name, network_outline(family.build, inferred.config), ledger)
     companion = companion_of(contents.path) if family is HIFIGAN else None
     judges = discriminator_tensors(outline_of(read(companion).tensors)) if companion else ledger.aside
-    described = _described(family, inferred, origin, judges)
+    described = _described(family, inferred, origin, judges, stated)
     _require_consistent(family, inferred, described)
     return Explained(
         family=family,
@@ -120,7 +141,11 @@ def _sized(family: Family, ledger: Ledger, known: Mapping[str, Any]) -> Inferred
 
 
 def _described(
-    family: Family, inferred: Inferred, origin: Origin, judges: Mapping[str, Tensor]
+    family: Family,
+    inferred: Inferred,
+    origin: Origin,
+    judges: Mapping[str, Tensor],
+    stated: Mapping[str, Any],
 ) -> Description:
     facts = dict(origin.facts)
     assumed = [*origin.assumed, *inferred.assumed]
@@ -129,14 +154,15 @@ def _described(
         facts["spectrogram"], more = _usual_mel(family, inferred)
         assumed.extend(more)
     if judges:
-        found = discriminator_config_from(shapes_of(judges), origin.known)
+        found = discriminator_config_from(shapes_of(judges), {**origin.known, **stated})
         require_complete(
             "set of discriminators", network_outline(Discriminators, found.config), Ledger(judges)
         )
         sizes["periods"] = list(found.config.periods)  # no tensor tells them; kept for training
         assumed.extend(found.assumed)
     if origin.own:
-        return origin.own
+        still = tuple(assumption for assumption in origin.own.assumed if assumption.name not in stated)
+        return replace(origin.own, sizes=sizes, assumed=still) if stated else origin.own
     facts["is_exported"] = family is HIFIGAN and not judges
     return Description(family=family.name, sizes=sizes, assumed=tuple(assumed), **facts)
 

@@ -155,7 +155,7 @@ def test_a_configuration_of_another_model_is_named_in_the_error():
         HIFIGAN.config_from(shapes, {"resblock_dilation_sizes": [[1, 2], [2, 6], [3, 12]]})
     with pytest.raises(CheckpointError, match="'upsample_rates' .* found 'eight'"):
         HIFIGAN.config_from(shapes, {"upsample_rates": "eight"})
-    with pytest.raises(CheckpointError, match="contradict each other: found .* not 16 for 7"):
+    with pytest.raises(CheckpointError, match="no upsampling by 7 .* found 16 in ups.0.param"):
         HIFIGAN.config_from(shapes, {"upsample_rates": [7, 8, 2, 2]})
 
 
@@ -172,7 +172,7 @@ def test_a_missing_layer_is_named_in_the_error():
     shapes = shapes_of(Generator(V1).state_dict())
     without = {name: shape for name, shape in shapes.items() if not name.startswith("conv_post")}
 
-    with pytest.raises(CheckpointError, match="layer 'conv_post' is missing"):
+    with pytest.raises(CheckpointError, match="outputs of conv_post: expected 'conv_post.param"):
         HIFIGAN.config_from(without, {})
     with pytest.raises(CheckpointError, match="not the tensors of a HiFi-GAN generator"):
         HIFIGAN.config_from({"ups.0.bias": (1,)}, {})
