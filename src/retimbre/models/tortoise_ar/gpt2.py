@@ -1,0 +1,146 @@
+"""The transformer of GPT-2, without its tables of words and positions, with the tensor names of Hugging Face.
+
+Axes used in this file:
+    batch     sequences
+    places    one vector each: of the voice, a symbol or a code
+    dim       channels (dim_in, dim_out)
+    layers    of the transformer
+    heads     of one attention
+    head_dim  channels of one head
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from retimbre.models.tortoise_ar.config import UnifiedVoiceConfig
+from retimbre.nn.dropout import Dropout
+
+SPREAD = 0.02  # of new weights, as GPT-2 has it
+Hidden = Float[Tensor, "batch places dim"]
+
+
+class Memory:
+    """Keys and values of the places read so far, so that each place is read once.
+
+    Args:
+        n_places: The longest sequence; room for it is taken at once.
+        like: Gives the type and device of the numbers.
+    """
+
+    def __init__(self, config: UnifiedVoiceConfig, *, n_sequences: int, n_places: int, like: Tensor) -> None:
+        head_dim = config.dim // config.n_heads
+        shape = (config.n_layers, n_sequences, config.n_heads, n_places, head_dim)
+        self.keys: Float[Tensor, "layers batch heads places head_dim"] = like.new_empty(shape)
+        self.values: Float[Tensor, "layers batch heads places head_dim"] = like.new_empty(shape)
+        self.n_read = 0
+
+    def extended(
+        self,
+        layer: int,
+        keys: Float[Tensor, "batch heads new_places head_dim"],
+        values: Float[Tensor, "batch heads new_places head_dim"],
+    ) -> tuple[Float[Tensor, "batch heads places head_dim"], Float[Tensor, "batch heads places head_dim"]]:
+        """All keys and values of a layer, the new ones put in; `n_read` moves after the last layer."""
+        end = self.n_read + keys.shape[2]
+        self.keys[layer, :, :, self.n_read : end] = keys
+        self.values[layer, :, :, self.n_read : end] = values
+        return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
+
+
+class Projection(nn.Module):
+    """A linear layer whose weight is stored in × out, the other way round than `nn.Linear`."""
+
+    def __init__(self, dim_in: int, dim_out: int, *, spread: float = SPREAD) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(dim_in, dim_out))
+        self.bias = nn.Parameter(torch.zeros(dim_out))
+        nn.init.normal_(self.weight, std=spread)
+
+    def forward(self, x: Float[Tensor, "batch places dim_in"]) -> Float[Tensor, "batch places dim_out"]:
+        return functional.linear(x, self.weight.T, self.bias)
+
+
+class Attention(nn.Module):
+    """Each place sees itself and those before it."""
+
+    def __init__(self, config: UnifiedVoiceConfig, layer: int) -> None:
+        super().__init__()
+        self.n_heads, self.dropout, self.layer = config.n_heads, config.dropout, layer
+        self.c_attn = Projection(config.dim, 3 * config.dim)
+        self.c_proj = Projection(config.dim, config.dim, spread=_spread_before_sum(config))
+        self.drop = Dropout(config.dropout)
+
+    def forward(self, x: Hidden, memory: Memory | None = None) -> Hidden:
+        queries, keys, values = (self._by_head(part) for part in self.c_attn(x).chunk(3, dim=-1))
+        visible = None
+        if memory is not None:
+            keys, values = memory.extended(self.layer, keys, values)
+            shape = (x.shape[1], keys.shape[2])
+            visible = torch.ones(shape, dtype=torch.bool, device=x.device).tril(memory.n_read)
+        seen = functional.scaled_dot_product_attention(
+            queries,
+            keys,
+            values,
+            attn_mask=visible,
+            is_causal=visible is None,
+            dropout_p=self.dropout if self.training else 0.0,
+        )
+        return self.drop(self.c_proj(seen.transpose(1, 2).flatten(2)))
+
+    def _by_head(self, x: Hidden) -> Float[Tensor, "batch heads places head_dim"]:
+        return x.view(*x.shape[:2], self.n_heads, -1).transpose(1, 2)
+
+
+class FeedForward(nn.Module):
+    """Two projections with a GELU, in its form with tanh, between them."""
+
+    def __init__(self, config: UnifiedVoiceConfig) -> None:
+        super().__init__()
+        self.c_fc = Projection(config.dim, 4 * config.dim)
+        self.c_proj = Projection(4 * config.dim, config.dim, spread=_spread_before_sum(config))
+        self.drop = Dropout(config.dropout)
+
+    def forward(self, x: Hidden) -> Hidden:
+        return self.drop(self.c_proj(functional.gelu(self.c_fc(x), approximate="tanh")))
+
+
+class Layer(nn.Module):
+    """Attention and feed-forward, each normalised before and with a way around it."""
+
+    def __init__(self, config: UnifiedVoiceConfig, layer: int) -> None:
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(config.dim)
+        self.attn = Attention(config, layer)
+        self.ln_2 = nn.LayerNorm(config.dim)
+        self.mlp = FeedForward(config)
+
+    def forward(self, x: Hidden, memory: Memory | None = None) -> Hidden:
+        x = x + self.attn(self.ln_1(x), memory)
+        return x + self.mlp(self.ln_2(x))
+
+
+class GPT2(nn.Module):
+    """All layers and the norm after them."""
+
+    def __init__(self, config: UnifiedVoiceConfig) -> None:
+        super().__init__()
+        self.drop = Dropout(config.dropout)
+        self.h = nn.ModuleList(Layer(config, layer) for layer in range(config.n_layers))
+        self.ln_f = nn.LayerNorm(config.dim)
+
+    def forward(self, x: Hidden, memory: Memory | None = None) -> Hidden:
+        """The same whether all places are given at once or, with a memory, one after another."""
+        x = self.drop(x)
+        for layer in self.h:
+            x = layer(x, memory)
+        if memory is not None:
+            memory.n_read += x.shape[1]
+        return self.ln_f(x)
+
+
+def _spread_before_sum(config: UnifiedVoiceConfig) -> float:
+    return SPREAD / math.sqrt(2 * config.n_layers)  # what all layers add keeps its size

@@ -1,0 +1,315 @@
+"""The network equals tortoise-tts and DL-Art-School, alone and in a batch, with and without its memory."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch.nn import functional
+
+from retimbre.errors import DataError
+from retimbre.models.tortoise_ar.config import UnifiedVoiceConfig
+from retimbre.models.tortoise_ar.decoding import decode, most_likely, without_repeats
+from retimbre.models.tortoise_ar.from_shapes import config_from
+from retimbre.models.tortoise_ar.model import UnifiedVoice
+
+LOGITS, LOSSES = {"atol": 2e-4, "rtol": 0}, {"atol": 1e-5, "rtol": 0}
+
+
+def reference(folder, **known):
+    """The reference's network, its inputs and outputs."""
+    meta = json.loads((folder / "meta.json").read_text())
+    weights = load_file(folder / "weights.safetensors")
+    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    model = UnifiedVoice(config_from(shapes, {"heads": meta["kwargs"]["heads"], **known}).config)
+    model.load_state_dict(weights)
+    return model.eval(), load_file(folder / "io.safetensors")
+
+
+@pytest.fixture(scope="module")
+def tortoise(parity):
+    return reference(parity("tortoise_ar"))
+
+
+@pytest.fixture(scope="module")
+def trainer(parity):
+    """DL-Art-School adds the normalised input in the encoder of the voice."""
+    return reference(parity("dlas_ar_train"), residual="norm(x) + h")
+
+
+def targets_of(framed, stop):
+    """What follows each place: the next one, and after the stop another stop."""
+    return functional.pad(framed[:, 1:], (0, 1), value=stop)
+
+
+def trained_on(model, io, n_codes):
+    """Text and codes as both trainers make them of a padded batch: shortened, with stops as padding."""
+    symbols = io["text"][:, : io["text_lengths"].max()]
+    codes = with_stops(model, io["mel_codes"][:, : n_codes.max()], n_codes)
+    return model.framed_symbols(symbols), model.framed_codes(codes)
+
+
+def with_stops(model, codes, n_codes):
+    """Both trainers keep one code more than there are."""
+    return codes.masked_fill(torch.arange(codes.shape[1]) > n_codes.unsqueeze(1), model.config.stop_code)
+
+
+@torch.no_grad()
+def test_a_voice_equals_the_frozen_reference(tortoise):
+    model, io = tortoise
+
+    both = model.conditioning_latent(io["cond_mel"])
+    one = model.conditioning_latent(io["cond_mel"][:, :1])
+
+    torch.testing.assert_close(both, io["conditioning_latent"], **LOGITS)
+    torch.testing.assert_close(one, io["conditioning_latent_single"], **LOGITS)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("codes_first", "prefix"), [(False, ""), (True, "mel_first_")])
+def test_logits_and_losses_equal_the_frozen_reference_in_both_orders(tortoise, codes_first, prefix):
+    model, io = tortoise
+    symbols, codes = trained_on(model, io, io["wav_lengths"] // model.config.samples_per_code)
+
+    logits = model(io["conditioning_latent"], symbols, codes, codes_first=codes_first)
+
+    of_text = functional.cross_entropy(logits.symbols.mT, targets_of(symbols, model.config.stop_symbol))
+    of_codes = functional.cross_entropy(logits.codes.mT, targets_of(codes, model.config.stop_code))
+    torch.testing.assert_close(logits.codes.mT, io[f"{prefix}mel_logits"], **LOGITS)
+    torch.testing.assert_close(of_text, io[f"{prefix}loss_text"], **LOSSES)
+    torch.testing.assert_close(of_codes, io[f"{prefix}loss_mel"], **LOSSES)
+
+
+@torch.no_grad()
+def test_logits_of_whole_texts_and_codes_equal_the_frozen_reference(tortoise):
+    model, io = tortoise
+    symbols, codes = model.framed_symbols(io["text"]), model.framed_codes(io["mel_codes"])
+
+    logits = model(io["conditioning_latent"], symbols, codes)
+
+    torch.testing.assert_close(logits.symbols.mT, io["full_text_logits"], **LOGITS)
+    torch.testing.assert_close(logits.codes.mT, io["full_mel_logits"], **LOGITS)
+
+
+@torch.no_grad()
+def test_latents_equal_the_frozen_reference(tortoise):
+    model, io = tortoise
+    latent, n_codes = io["conditioning_latent"], io["wav_lengths"] // model.config.samples_per_code
+    symbols, codes = trained_on(model, io, n_codes)
+    stopped = with_stops(model, io["mel_codes"], n_codes)
+
+    clipped = model.latents(latent, symbols[:, 1:-1], codes[:, 1:-1])
+    whole = model.latents(latent, io["text"], stopped)
+
+    torch.testing.assert_close(clipped, io["latents_clipped"], **LOGITS)
+    torch.testing.assert_close(whole, io["latents"], **LOGITS)
+
+
+@pytest.mark.parametrize("remember", [True, False])
+def test_greedy_codes_equal_the_frozen_reference(tortoise, remember):
+    model, io = tortoise
+
+    codes = decode(model, io["conditioning_latent"][:1], io["gen_text"], max_codes=30, remember=remember)
+
+    assert codes.equal(io["greedy_codes"])
+
+
+@pytest.mark.parametrize("remember", [True, False])
+def test_a_penalty_on_repeats_equals_the_frozen_reference(tortoise, remember):
+    model, io = tortoise
+
+    codes = decode(
+        model,
+        io["conditioning_latent"][:1],
+        io["gen_text"],
+        max_codes=30,
+        choose=lambda scores, seen: most_likely(without_repeats(scores, seen, 2.0), seen),
+        remember=remember,
+    )
+
+    assert codes.equal(io["greedy_codes_reppen2"])
+
+
+def test_a_penalty_on_repeats_alone_equals_the_frozen_reference(parity):
+    io = load_file(parity("sampling_warpers") / "io.safetensors")
+
+    torch.testing.assert_close(
+        without_repeats(io["logits"], io["ids"], 2.0), io["after_repetition_penalty_2"], atol=1e-5, rtol=0
+    )
+
+
+@pytest.mark.parametrize(("n_clips", "prefix"), [(2, ""), (1, "single_cond_")])
+def test_one_place_for_each_recording_equals_the_trainer(trainer, n_clips, prefix):
+    """Its logits of the text begin one place early where there are two recordings."""
+    model, io = trainer
+    symbols, codes = trained_on(model, io, io["code_lengths"])
+    clips = [model.conditioning_encoder(io["cond_mel"][:, clip]) for clip in range(n_clips)]
+
+    places = model.states(torch.stack(clips, dim=1), symbols, codes)
+
+    of_text = model.text_head(places[:, 1 : 1 + symbols.shape[1]]).mT
+    of_codes = model.mel_head(places[:, -codes.shape[1] :]).mT
+    text_loss = functional.cross_entropy(of_text, targets_of(symbols, model.config.stop_symbol))
+    code_loss = functional.cross_entropy(of_codes, targets_of(codes, model.config.stop_code))
+    torch.testing.assert_close(text_loss, io[f"{prefix}loss_text"], **LOSSES)
+    torch.testing.assert_close(code_loss, io[f"{prefix}loss_mel"], **LOSSES)
+    if n_clips == 2:
+        torch.testing.assert_close(of_codes, io["mel_logits"], **LOGITS)
+        torch.testing.assert_close(places[:, -codes.shape[1] : -2], io["latents"], **LOGITS)
+        check_gradients(model, io, text_loss, code_loss)
+
+
+def check_gradients(model, io, text_loss, code_loss):
+    """Those of the trainer's sum of both losses."""
+    model.zero_grad()
+    (0.01 * text_loss + code_loss).backward()
+    for name, parameter in model.named_parameters():
+        if (expected := io.get(f"grad.{name}")) is not None:
+            torch.testing.assert_close(
+                parameter.grad, expected, atol=1e-4 * expected.abs().max().item(), rtol=0
+            )
+    norm = torch.stack([parameter.grad.norm() for parameter in model.parameters()]).norm()
+    torch.testing.assert_close(norm, io["grad_norm_all"], atol=0, rtol=1e-4)
+
+
+def inputs(n, *, n_symbols=7, n_codes=9, seed=0):
+    torch.manual_seed(seed)
+    return torch.randn(n, 16), torch.randint(1, 11, (n, n_symbols)), torch.randint(0, 18, (n, n_codes))
+
+
+@torch.no_grad()
+def test_each_utterance_of_a_batch_gives_what_it_gives_alone(tiny):
+    latent, symbols, codes = inputs(3)
+    together = tiny(latent, symbols, codes)
+
+    for row in range(3):
+        alone = tiny(latent[row : row + 1], symbols[row : row + 1], codes[row : row + 1])
+        torch.testing.assert_close(alone.codes[0], together.codes[row], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(alone.symbols[0], together.symbols[row], atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("n_codes", [1, 2, 9])
+def test_codes_never_see_those_after_them_so_padding_changes_nothing(tiny, n_codes):
+    latent, symbols, codes = inputs(2)
+    padded = codes.clone()
+    padded[:, n_codes:] = tiny.config.stop_code
+
+    alone, in_a_batch = tiny(latent, symbols, codes[:, :n_codes]), tiny(latent, symbols, padded)
+
+    torch.testing.assert_close(in_a_batch.codes[:, :n_codes], alone.codes, atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_a_voice_is_the_mean_of_its_recordings_in_any_order(tiny):
+    mels = torch.randn(2, 3, 80, 11)
+
+    voice = tiny.conditioning_latent(mels)
+
+    torch.testing.assert_close(tiny.conditioning_latent(mels.flip(1)), voice, atol=1e-5, rtol=1e-5)
+    alone = torch.stack([tiny.conditioning_latent(mels[:, clip : clip + 1]) for clip in range(3)])
+    torch.testing.assert_close(alone.mean(0), voice, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("n", "n_symbols"), [(1, 1), (1, 7), (3, 12)])
+def test_memory_changes_no_code(tiny, n, n_symbols):
+    latent, symbols, _ = inputs(n, n_symbols=n_symbols, seed=n_symbols)
+
+    codes = decode(tiny, latent, symbols, max_codes=13)
+
+    assert codes.equal(decode(tiny, latent, symbols, max_codes=13, remember=False))
+    assert len(codes.unique()) > 1  # no network that always says the same
+
+
+def test_memory_changes_no_score(tiny):
+    latent, symbols, _ = inputs(2)
+    scores = {True: [], False: []}
+
+    for remember, kept in scores.items():
+
+        def keep(now, seen, kept=kept):
+            kept.append(now)
+            return (seen.sum(-1) * 7) % 18  # the same codes for both
+
+        decode(tiny, latent, symbols, max_codes=11, choose=keep, remember=remember)
+
+    torch.testing.assert_close(torch.stack(scores[True]), torch.stack(scores[False]), atol=1e-5, rtol=1e-5)
+
+
+def test_a_sequence_of_codes_ends_where_all_have_stopped(tiny):
+    latent, symbols, _ = inputs(2)
+    stop = tiny.config.stop_code
+    plan = torch.tensor([[3, 4, stop, 5, 6], [7, stop, 8, 9, 1]])
+
+    codes = decode(tiny, latent, symbols, max_codes=5, choose=lambda _, seen: plan[:, seen.shape[1] - 2])
+
+    assert codes.tolist() == [[3, 4, stop], [7, stop, stop]]
+
+
+@torch.no_grad()
+def test_latents_belong_to_the_codes_and_depend_on_those_before_alone(tiny):
+    latent, symbols, codes = inputs(2)
+    other = codes.clone()
+    other[:, 5] = (other[:, 5] + 1) % 18
+
+    before, after = tiny.latents(latent, symbols, codes), tiny.latents(latent, symbols, other)
+
+    assert before.shape == (2, 9, 16)
+    torch.testing.assert_close(before[:, :6], after[:, :6], atol=1e-5, rtol=1e-5)
+    assert (before[:, 6:] - after[:, 6:]).abs().amax(-1).min() > 1e-3
+
+
+def test_too_many_codes_or_symbols_are_refused(tiny):
+    latent, symbols, codes = inputs(1, n_symbols=13, n_codes=16)
+
+    with pytest.raises(DataError, match="at most 14, start and stop included, found 15"):
+        tiny.latents(latent, symbols, codes[:, :3])
+    with pytest.raises(DataError, match="at most 17, start and stop included, found 18"):
+        tiny.latents(latent, symbols[:, :3], codes)
+
+
+def test_saved_and_loaded_it_says_the_same(tiny, tmp_path):
+    save_file(tiny.state_dict(), tmp_path / "model.safetensors")
+    again = UnifiedVoice(tiny.config).eval()
+    again.load_state_dict(load_file(tmp_path / "model.safetensors"))
+    latent, symbols, codes = inputs(2)
+
+    assert again(latent, symbols, codes).codes.equal(tiny(latent, symbols, codes).codes)
+
+
+def test_dropout_is_active_in_training_alone(tiny):
+    model = UnifiedVoice(tiny.config)
+    model.load_state_dict(tiny.state_dict())
+    latent, symbols, codes = inputs(2)
+
+    with torch.no_grad():
+        trained = [model.train()(latent, symbols, codes).codes for _ in range(2)]
+        spoken = [model.eval()(latent, symbols, codes).codes for _ in range(2)]
+
+    assert not trained[0].equal(trained[1])
+    assert spoken[0].equal(spoken[1])
+
+
+def test_solo_embeddings_are_carried_along_and_change_nothing(tiny):
+    sizes = {**vars(tiny.config), "has_solo_embeddings": True}
+    model = UnifiedVoice(UnifiedVoiceConfig(**sizes)).eval()
+    solo = {name: torch.randn(1, 1, 16) for name in ("mel_solo_embedding", "text_solo_embedding")}
+    model.load_state_dict({**tiny.state_dict(), **solo})
+    latent, symbols, codes = inputs(2)
+
+    assert model(latent, symbols, codes).codes.equal(tiny(latent, symbols, codes).codes)
+    assert model.state_dict()["mel_solo_embedding"].equal(solo["mel_solo_embedding"])
+
+
+def test_a_new_network_has_small_weights_and_a_finite_answer():
+    torch.manual_seed(3)
+    model = UnifiedVoice(
+        UnifiedVoiceConfig(n_layers=2, dim=32, n_heads=2, n_codes=20, start_code=18, stop_code=19)
+    )
+
+    latent = model.conditioning_latent(torch.randn(1, 1, 80, 5))
+    logits = model(latent, torch.tensor([[255, 3, 0]]), torch.tensor([[18, 1, 19]]))
+
+    assert logits.codes.isfinite().all()
+    assert 0.015 < model.gpt.h[0].attn.c_attn.weight.std() < 0.025
+    assert 0.005 < model.gpt.h[0].attn.c_proj.weight.std() < 0.015
