@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import asdict
+from functools import cache
 
 import pytest
 import torch
@@ -26,13 +27,18 @@ def shapes_of(tensors):
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
+@cache
+def shapes_of_network(config):
+    with torch.device("meta"):
+        return shapes_of(TORTOISE_AR.build(config).state_dict())
+
+
 def explained(tensors, **known):
     """What a loader does before it reads a weight; every tensor that does not fit is named."""
     ledger = Ledger({name: tensor.to("meta") for name, tensor in tensors.items()})
     TORTOISE_AR.take(ledger)
     inferred = config_from(shapes_of(ledger.tensors), known)
-    with torch.device("meta"):
-        expected = shapes_of(TORTOISE_AR.build(inferred.config).state_dict())
+    expected = shapes_of_network(inferred.config)
     found = shapes_of(ledger.tensors)
     wrong = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
     if wrong:
@@ -255,8 +261,7 @@ def test_nonsense_that_a_user_states_is_refused(tiny, stated, message):
 @pytest.mark.parametrize(("dim", "n_heads"), [(64, 1), (1024, 16), (32, 1), (96, 1), (160, 2), (48, 1)])
 def test_heads_are_the_width_over_64_or_the_nearest_number_that_divides(dim, n_heads):
     config = UnifiedVoiceConfig(n_layers=1, n_conditioning_layers=1, dim=dim, n_heads=1)
-    with torch.device("meta"):
-        shapes = shapes_of(TORTOISE_AR.build(config).state_dict())
+    shapes = shapes_of_network(config)
 
     inferred = config_from(shapes, {})
 

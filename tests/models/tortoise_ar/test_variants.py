@@ -1,6 +1,8 @@
 """The four programs: their heads, and what each calls the sizes."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -65,8 +67,31 @@ def test_arguments_are_plain_values():
         assert kwargs.get("train_solo_embeddings", True) is True
 
 
+def test_the_table_of_arguments_on_the_page_is_true():
+    page = (Path(__file__).resolve().parents[3] / "docs" / "families" / "tortoise_ar.md").read_text(
+        encoding="utf-8"
+    )
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in page.splitlines()
+        if line.startswith("|")
+    ]
+    head = next(row for row in rows if row[1:] == list(VARIANTS))
+    table = {row[0].strip("`"): row[1:] for row in rows[rows.index(head) + 2 :] if len(row) == 5}
+    of_all = [kwargs_of(UnifiedVoiceConfig(), variant) for variant in VARIANTS]
+
+    heads = [re.findall(r"`(.+)`, (.+) rows", cell) for cell in table.pop("third head")]
+    assert [
+        {f"{name}.weight": (int(n), 1024), f"{name}.bias": (int(n),)} for found in heads for name, n in found
+    ] == [head for variant in VARIANTS if (head := head_of(variant, UnifiedVoiceConfig()))]
+    differing = {
+        name for kwargs in of_all for name in kwargs if len({str(other.get(name)) for other in of_all}) > 1
+    }
+    assert differing <= table.keys()
+    for name, cells in table.items():
+        assert cells == [str(kwargs.get(name, "—")) for kwargs in of_all], name
+
+
 def test_an_unknown_variant_is_refused():
-    with pytest.raises(
-        CheckpointError, match="no variant 'unified_voice5'.*expected one of tortoise, unified_voice2"
-    ):
+    with pytest.raises(CheckpointError, match="no variant 'unified_voice5'.*one of tortoise, unified_voice2"):
         kwargs_of(UnifiedVoiceConfig(), "unified_voice5")

@@ -244,6 +244,11 @@ def _fold_norm(ledger: Ledger, table: str) -> None:
                 expected=f"shape {tuple(rows.shape[1:])}",
                 found=f"{tuple(part.shape)}",
             )
-    folded = functional.layer_norm(rows.float(), rows.shape[1:], weight.float(), bias.float(), eps=1e-5)
+    folded = rows if rows.is_meta else _normed(rows, weight, bias)
     why = "the norm of a bitsandbytes embedding, folded into its table: the outputs stay"
-    ledger.replace((table, *norms), {table: folded.to(rows.dtype)}, why)
+    ledger.replace((table, *norms), {table: folded}, why)
+
+
+def _normed(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    wide = functional.layer_norm(rows.float(), rows.shape[1:], weight.float(), bias.float(), eps=1e-5)
+    return wide.to(rows.dtype)

@@ -23,6 +23,21 @@ SPREAD = 0.02  # of new weights, as GPT-2 has it
 Hidden = Float[Tensor, "batch places dim"]
 
 
+def draw(weight: Tensor, spread: float = SPREAD) -> None:
+    """Fill a new weight with small random numbers."""
+    # On the meta device there is nothing to fill, and torch would load its compiler to do so: over a second.
+    if not weight.is_meta:
+        nn.init.normal_(weight, std=spread)
+
+
+class Table(nn.Embedding):
+    """A vector for each of some numbers."""
+
+    def reset_parameters(self) -> None:
+        """Small random vectors."""
+        draw(self.weight)
+
+
 class Memory:
     """Keys and values of the places read so far, so that each place is read once.
 
@@ -58,7 +73,7 @@ class Projection(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(dim_in, dim_out))
         self.bias = nn.Parameter(torch.zeros(dim_out))
-        nn.init.normal_(self.weight, std=spread)
+        draw(self.weight, spread)
 
     def forward(self, x: Float[Tensor, "batch places dim_in"]) -> Float[Tensor, "batch places dim_out"]:
         return functional.linear(x, self.weight.T, self.bias)

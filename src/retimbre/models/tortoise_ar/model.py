@@ -26,7 +26,7 @@ from torch.nn import functional
 from retimbre.errors import DataError
 from retimbre.models.tortoise_ar.conditioning import ConditioningEncoder
 from retimbre.models.tortoise_ar.config import UnifiedVoiceConfig
-from retimbre.models.tortoise_ar.gpt2 import GPT2, SPREAD
+from retimbre.models.tortoise_ar.gpt2 import GPT2, Table, draw
 
 Symbols = Int[Tensor, "batch symbols"]
 Codes = Int[Tensor, "batch codes"]
@@ -46,8 +46,7 @@ class Positions(nn.Module):
 
     def __init__(self, n_places: int, dim: int) -> None:
         super().__init__()
-        self.emb = nn.Embedding(n_places, dim)
-        nn.init.normal_(self.emb.weight, std=SPREAD)
+        self.emb = Table(n_places, dim)
 
     def forward(self, x: Float[Tensor, "batch n dim"], first: int = 0) -> Float[Tensor, "batch n dim"]:
         """`x` with the places from `first` on added."""
@@ -72,19 +71,19 @@ class UnifiedVoice(nn.Module):
         super().__init__()
         self.config = config
         self.conditioning_encoder = ConditioningEncoder(config)
-        self.text_embedding = nn.Embedding(config.n_symbols, config.dim)
-        self.mel_embedding = nn.Embedding(config.n_codes, config.dim)
+        self.text_embedding = Table(config.n_symbols, config.dim)
+        self.mel_embedding = Table(config.n_codes, config.dim)
         self.gpt = GPT2(config)
         self.mel_pos_embedding = Positions(config.n_code_positions, config.dim)
         self.text_pos_embedding = Positions(config.n_symbol_positions, config.dim)
         self.final_norm = nn.LayerNorm(config.dim)
         self.text_head = nn.Linear(config.dim, config.n_symbols)
         self.mel_head = nn.Linear(config.dim, config.n_codes)
-        for table in (self.text_embedding, self.mel_embedding):
-            nn.init.normal_(table.weight, std=SPREAD)
         if config.has_solo_embeddings:  # only carried along: nothing here reads them
-            self.mel_solo_embedding = nn.Parameter(torch.randn(1, 1, config.dim) * SPREAD)
-            self.text_solo_embedding = nn.Parameter(torch.randn(1, 1, config.dim) * SPREAD)
+            self.mel_solo_embedding = nn.Parameter(torch.empty(1, 1, config.dim))
+            self.text_solo_embedding = nn.Parameter(torch.empty(1, 1, config.dim))
+            draw(self.mel_solo_embedding)
+            draw(self.text_solo_embedding)
 
     def forward(self, latent: Latent, symbols: Symbols, codes: Codes, *, codes_first: bool = False) -> Logits:
         """What follows each symbol and each code that is given, start and stop among them (see `framed_…`).
