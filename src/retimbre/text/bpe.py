@@ -1,7 +1,7 @@
 """Vocabulary: text <-> the pieces that TorToiSe's and XTTS's models read, by byte-pair encoding.
 
 A text is cut into words and runs of other marks, each of these into characters, and then neighbours are
-joined, pair by pair, in the order in which the vocabulary learnt the pairs. A space is a piece of its own. The
+joined, pair by pair, in the order in which the vocabulary learnt the pairs. A space is a piece by itself. The
 result is that of the library `tokenizers`, which is not needed here.
 """
 

@@ -3,7 +3,7 @@
 Our names are TorToiSe's.
 """
 
-import math
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -43,7 +43,7 @@ def config_from(shapes: Shapes, known: Mapping[str, Any]) -> Inferred:
     scale = told.value(
         "lr_mul", field="rate_scale", usual=0.1, because="fixed in TorToiSe's class, as in all known files"
     )
-    if type(scale) not in (int, float) or not 0 < scale < math.inf:
+    if type(scale) not in (int, float) or not 0 < scale <= sys.float_info.max:
         raise CheckpointError(
             "the lr_mul stated for this generator of voices makes no sense",
             expected="a number above 0",
@@ -55,7 +55,7 @@ def config_from(shapes: Shapes, known: Mapping[str, Any]) -> Inferred:
         raise CheckpointError(
             "the layers of this generator of voices are empty", found=f"'{NAMES[0]}' of 0 rows"
         )
-    return Inferred(config=RandomLatentConfig(dim=dim, rate_scale=scale), assumed=tuple(told.assumed))
+    return Inferred(config=RandomLatentConfig(dim=dim, rate_scale=float(scale)), assumed=tuple(told.assumed))
 
 
 def theirs(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
