@@ -1,0 +1,159 @@
+"""TorToiSe's diffusion decoder: latents (or codes) and a voice -> spec, by taking noise away step by step
+(https://arxiv.org/abs/2305.07243), with the tensor names of tortoise-tts and DL-Art-School.
+
+The spec here is normalised to -1..1 (`tortoise_univnet_mel100(is_normalised=True)`). What does not depend on
+the step is computed once: `voice`, then `align`; each step is one call of the network with their result.
+There is no padding: all utterances of a batch are as long as the longest.
+
+Axes used in this file:
+    batch    utterances
+    clips    recordings of the voice
+    mels     bands of the spectrogram
+    frames   of the spectrogram
+    codes    of the utterance, each about four frames long
+    dim      channels; two_dim: twice as many
+    latent   channels of the autoregressive model's latents
+    outputs  channels that come out
+"""
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from retimbre.models.tortoise_diffusion.attention import AttentionBlock, GroupNorm
+from retimbre.models.tortoise_diffusion.config import DiffusionConfig
+
+Hidden = Float[Tensor, "batch dim frames"]
+Spec = Float[Tensor, "batch mels frames"]
+Time = Float[Tensor, "batch dim"]
+Voice = Float[Tensor, "batch two_dim"]
+Content = Float[Tensor, "batch codes latent"] | Int[Tensor, "batch codes"]
+
+LONGEST_PERIOD = 10_000  # steps, times two pi
+N_PLAIN_LAYERS = 3
+
+
+def waves_of(timesteps: Int[Tensor, "batch"], dim: int) -> Time:
+    """A time step as cosines and then sines of slower and slower waves."""
+    number = torch.arange(dim // 2, dtype=torch.float32, device=timesteps.device)
+    frequency = torch.exp(-math.log(LONGEST_PERIOD) * number / (dim // 2))
+    angle = timesteps.unsqueeze(1).float() * frequency
+    return torch.cat([angle.cos(), angle.sin()], dim=1)
+
+
+class ResBlock(nn.Module):
+    """Two convolutions, the second scaled and shifted as the time step says, with a way around them."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.in_layers = nn.Sequential(GroupNorm(dim), nn.SiLU(), nn.Conv1d(dim, dim, 1))
+        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(dim, 2 * dim))
+        # The third place belongs to a dropout, released with 0: it keeps the numbers in the names.
+        self.out_layers = nn.Sequential(
+            GroupNorm(dim), nn.SiLU(), nn.Identity(), nn.Conv1d(dim, dim, 3, padding=1)
+        )
+
+    def forward(self, x: Hidden, time: Time) -> Hidden:
+        norm, *rest = self.out_layers
+        scale, shift = self.emb_layers(time).unsqueeze(-1).chunk(2, dim=1)
+        hidden = norm(self.in_layers(x)) * (1 + scale) + shift
+        for layer in rest:
+            hidden = layer(hidden)
+        return x + hidden
+
+
+class DiffusionLayer(nn.Module):
+    """A residual block that knows the time step, then attention."""
+
+    def __init__(self, dim: int, n_heads: int) -> None:
+        super().__init__()
+        self.resblk = ResBlock(dim)
+        self.attn = AttentionBlock(dim, n_heads)
+
+    def forward(self, x: Hidden, time: Time) -> Hidden:
+        return self.attn(self.resblk(x, time))
+
+
+class DiffusionDecoder(nn.Module):
+    """The network: what noise is in a noisy spec, and how wide the noise of the next step should be."""
+
+    def __init__(self, config: DiffusionConfig) -> None:
+        super().__init__()
+        self.config = config
+        dim, n_heads = config.dim, config.n_heads
+        self.unconditioned_embedding = nn.Parameter(nn.init.normal_(torch.empty(1, dim, 1)))
+        self.inp_block = nn.Conv1d(config.n_mels, dim, 3, padding=1)
+        self.time_embed = nn.Sequential(nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, dim))
+        self.code_embedding = nn.Embedding(config.n_codes, dim)
+        self.code_converter = nn.Sequential(*_attention(3, dim, n_heads))
+        self.code_norm = GroupNorm(dim)
+        self.latent_conditioner = nn.Sequential(
+            nn.Conv1d(config.latent_dim, dim, 3, padding=1), *_attention(4, dim, n_heads)
+        )
+        self.contextual_embedder = nn.Sequential(
+            nn.Conv1d(config.n_mels, dim, 3, stride=2, padding=1),
+            nn.Conv1d(dim, config.voice_dim, 3, stride=2, padding=1),
+            *_attention(5, config.voice_dim, n_heads),
+        )
+        self.conditioning_timestep_integrator = nn.ModuleList(DiffusionLayer(dim, n_heads) for _ in range(3))
+        self.integrating_conv = nn.Conv1d(2 * dim, dim, 1)
+        self.mel_head = nn.Conv1d(dim, config.n_mels, 3, padding=1)
+        self.layers = nn.ModuleList(
+            [DiffusionLayer(dim, n_heads) for _ in range(config.n_layers)]
+            + [ResBlock(dim) for _ in range(N_PLAIN_LAYERS)]
+        )
+        self.out = nn.Sequential(GroupNorm(dim), nn.SiLU(), nn.Conv1d(dim, config.n_outputs, 3, padding=1))
+
+    def voice(self, clips: Float[Tensor, "batch clips mels frames"]) -> Voice:
+        """What a voice is like: the mean over all frames of its clips, whose spec is not normalised."""
+        described = self.contextual_embedder(clips.flatten(0, 1)).mean(-1)
+        return described.unflatten(0, clips.shape[:2]).mean(1)
+
+    def align(self, content: Content, voice: Voice, n_frames: int) -> Hidden:
+        """What is said and by whom, for each of `n_frames`: the part that no step changes.
+
+        Args:
+            content: Latents of the autoregressive model, or its codes.
+            voice: From `voice`.
+            n_frames: As long as the spec; every code is stretched over about as many frames.
+        """
+        if content.is_floating_point():
+            hidden = self.latent_conditioner(content.transpose(1, 2))
+        else:
+            hidden = self.code_converter(self.code_embedding(content).transpose(1, 2))
+        scale, shift = voice.unsqueeze(-1).chunk(2, dim=1)
+        hidden = self.code_norm(hidden) * (1 + scale) + shift
+        return functional.interpolate(hidden, size=n_frames, mode="nearest")
+
+    def unconditioned(self, batch: int, n_frames: int) -> Hidden:
+        """In place of `align`: nothing is said, by nobody. The other end of guidance."""
+        return self.unconditioned_embedding.expand(batch, -1, n_frames)
+
+    def first_guess(self, aligned: Hidden) -> Spec:
+        """A spec without any diffusion, blurred; in training it teaches `align`."""
+        return self.mel_head(aligned)
+
+    def forward(
+        self, noisy: Spec, timesteps: Int[Tensor, "batch"], aligned: Hidden
+    ) -> Float[Tensor, "batch outputs frames"]:
+        """The noise in `noisy`, then where its variance lies from -1 (smallest) to 1 (largest).
+
+        Args:
+            noisy: A normalised spec under the noise of its time step.
+            timesteps: From 0, nearly clean, to 3999, nothing but noise.
+            aligned: From `align` or `unconditioned`.
+        """
+        time = self.time_embed(waves_of(timesteps, self.config.dim).to(noisy.dtype))
+        for layer in self.conditioning_timestep_integrator:
+            aligned = layer(aligned, time)
+        hidden = self.integrating_conv(torch.cat([self.inp_block(noisy), aligned], dim=1))
+        for layer in self.layers:
+            hidden = layer(hidden, time)
+        return self.out(hidden)
+
+
+def _attention(n: int, dim: int, n_heads: int) -> list[AttentionBlock]:
+    return [AttentionBlock(dim, n_heads) for _ in range(n)]
