@@ -1,0 +1,89 @@
+"""What a diffusion decoder minimises: prediction, target -> named losses.
+
+Axes used in this file:
+    batch    utterances
+    mels     bands of the spectrogram
+    frames   of the spectrogram
+    outputs  of the network: noise in each band, then the share of its variance
+"""
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from retimbre.models.tortoise_diffusion.model import Spec
+from retimbre.models.tortoise_diffusion.schedule import Schedule
+
+PerUtterance = Float[Tensor, "batch"]
+
+HALF_BIN = 1 / 255  # at step 0 a value counts as found if it is off by less; as in images of 256 levels
+LEAST_CHANCE = 1e-12
+
+
+def diffusion_losses(
+    outputs: Float[Tensor, "batch outputs frames"],
+    clean: Spec,
+    noise: Spec,
+    steps: Int[Tensor, "batch"],
+    schedule: Schedule,
+) -> dict[str, PerUtterance]:
+    """How wrong the network is about noisy specs, for each utterance.
+
+    Args:
+        outputs: What it gave for `schedule.noised(clean, noise, steps)`.
+        clean: The normalised specs.
+        noise: What was added.
+        steps: Of the schedule.
+        schedule: That of training.
+
+    Returns:
+        `noise`, the mean squared error of the noise; `variance`, in bits, how badly the variance describes
+        what the step before can have been. The second teaches the variance alone: its noise is detached.
+    """
+    outputs, clean, noise = outputs.float(), clean.float(), noise.float()
+    found, share = outputs.chunk(2, dim=1)
+    return {
+        "noise": _mean(found - noise, power=2),
+        "variance": _variance_loss(found.detach(), share, clean, noise, steps, schedule),
+    }
+
+
+def _variance_loss(
+    found: Spec, share: Spec, clean: Spec, noise: Spec, steps: Int[Tensor, "batch"], schedule: Schedule
+) -> PerUtterance:
+    noisy = schedule.noised(clean, noise, steps)
+    mean = schedule.mean_before(noisy, schedule.clean(noisy, found, steps), steps)
+    log_variance = schedule.log_variance(share, steps)
+    true_mean = schedule.mean_before(noisy, clean, steps)
+    true_log_variance = schedule.log_variance(torch.full_like(share, -1.0), steps)
+    divergence = _divergence(true_mean, true_log_variance, mean, log_variance)
+    surprise = -log_chance(clean, mean, log_variance)
+    nats = torch.where(steps.view(-1, 1, 1) == 0, surprise, divergence)
+    return _mean(nats) / math.log(2)
+
+
+def _divergence(true_mean: Spec, true_log_variance: Spec, mean: Spec, log_variance: Spec) -> Spec:
+    """Kullback-Leibler divergence of two normal distributions, in nats."""
+    ratio = true_log_variance - log_variance
+    distance = (true_mean - mean).square() * (-log_variance).exp()
+    return 0.5 * (ratio.exp() - ratio - 1 + distance)
+
+
+def log_chance(value: Spec, mean: Spec, log_variance: Spec) -> Spec:
+    """How likely a normal distribution is to give `value` within half a bin, in nats; the outermost bins have
+    no end."""
+    inverse = (-log_variance / 2).exp()
+    below = torch.where(value < -0.999, 0.0, _up_to((value - mean - HALF_BIN) * inverse))
+    above = torch.where(value > 0.999, 1.0, _up_to((value - mean + HALF_BIN) * inverse))
+    return (above - below).clamp(min=LEAST_CHANCE).log()
+
+
+def _up_to(x: Spec) -> Spec:
+    """The normal distribution's integral, by the tanh that the weights were trained with."""
+    return 0.5 * (1 + (math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)).tanh())
+
+
+def _mean(x: Spec, *, power: int = 1) -> PerUtterance:
+    return (x**power).mean(dim=(1, 2))
