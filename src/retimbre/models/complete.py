@@ -30,10 +30,15 @@ def outline_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 @lru_cache(maxsize=N_OUTLINES)
-def network_outline(build: Callable[[Any], nn.Module], config: Any) -> Mapping[str, Tensor]:  # noqa: ANN401
-    """Names, shapes and types of a network's tensors; none of them holds a number."""
+def empty_network(build: Callable[[Any], nn.Module], config: Any) -> nn.Module:  # noqa: ANN401
+    """A network whose tensors have names, shapes and types, but hold no numbers."""
     with torch.device("meta"):
-        return dict(build(config).state_dict())
+        return build(config)
+
+
+def network_outline(build: Callable[[Any], nn.Module], config: Any) -> Mapping[str, Tensor]:  # noqa: ANN401
+    """The tensors of `empty_network`, with the buffers."""
+    return dict(empty_network(build, config).state_dict())
 
 
 def require_complete(what: str, outline: Mapping[str, Tensor], ledger: Ledger) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from retimbre.checkpoint.digest import sha256_of
 from retimbre.checkpoint.read import Contents, read
 from retimbre.errors import CheckpointError
-from retimbre.models.complete import outline_of
+from retimbre.models.complete import empty_network, outline_of
 from retimbre.models.explain import Explained, explain
 from retimbre.models.hifigan.from_shapes import discriminator_tensors
 from retimbre.models.report import Report
@@ -52,7 +52,7 @@ def _explained(found: Explained) -> dict[str, Any]:
         "family": found.family.name,
         "stage": found.family.stage,
         "written_by": found.written_by,
-        "parameters": sum(tensor.numel() for tensor in found.outline.values()),
+        "parameters": sum(p.numel() for p in empty_network(found.family.build, found.config).parameters()),
         "precision": dict(Counter(str(t.dtype).removeprefix("torch.") for t in found.outline.values())),
         "sizes": found.description.sizes,
         "reference_kwargs": found.family.reference_kwargs(found.config),

@@ -4,8 +4,25 @@ from retimbre.errors import UnknownFamily
 from retimbre.models.family import Family, Shapes
 from retimbre.models.fastspeech2 import FASTSPEECH2
 from retimbre.models.hifigan import HIFIGAN
+from retimbre.models.tortoise_ar import TORTOISE_AR
+from retimbre.models.tortoise_clvp import TORTOISE_CLVP
+from retimbre.models.tortoise_cvvp import TORTOISE_CVVP
+from retimbre.models.tortoise_diffusion import TORTOISE_DIFFUSION
+from retimbre.models.tortoise_dvae import TORTOISE_DVAE
+from retimbre.models.tortoise_random_latent import TORTOISE_RANDOM_LATENT
+from retimbre.models.univnet import UNIVNET
 
-FAMILIES: tuple[Family, ...] = (FASTSPEECH2, HIFIGAN)
+FAMILIES: tuple[Family, ...] = (
+    FASTSPEECH2,
+    HIFIGAN,
+    TORTOISE_AR,
+    TORTOISE_CLVP,
+    TORTOISE_CVVP,
+    TORTOISE_DIFFUSION,
+    TORTOISE_DVAE,
+    TORTOISE_RANDOM_LATENT,
+    UNIVNET,
+)
 
 
 def family_of(shapes: Shapes) -> Family:

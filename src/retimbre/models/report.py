@@ -23,7 +23,7 @@ class Report:
         family: None if no family explains the file; `problem` says why then.
         stage: The part of a chain that it plays.
         recognised: One sentence about a file that is known, but is no model of a family here.
-        parameters: Numbers in the model's own tensors.
+        parameters: Numbers that training moves; buffers are not counted.
         precision: Type of numbers -> tensors of it, for instance `float32`.
         sizes: The family's config as plain values.
         reference_kwargs: The same in the words of the tool that the family comes from.
@@ -169,7 +169,9 @@ class Report:
         where = f" (in {self.companion.name} beside it)" if self.companion else ""
         parts = [f"discriminators{where}"] if self.has_discriminators else []
         parts += ["optimiser state"] if self.has_optimiser else []
-        rows = [("With it", ", ".join(parts) or "neither discriminators nor optimiser state")]
+        counted = ", ".join(f"{visible(part)} {n:,}" for part, n in self.carries.items())
+        held = f"; tensors: {counted}" if counted else ""
+        rows = [("With it", (", ".join(parts) or "neither discriminators nor optimiser state") + held)]
         if self.notes:
             rows.append(("Refers to", f"{_some(self.notes)}; neither imported nor run here"))
         if self.oddities is not None:

@@ -149,11 +149,10 @@ def _mels(staged: Sequence[Report]) -> Iterable[str]:
 
 def _links(reports: Sequence[Report]) -> Iterable[str]:
     for what, ends in LINKS.items():
-        told = [
-            (_length(report, ends[report.family]), report, ends[report.family])
-            for report in reports
-            if report.family in ends
+        ended = [
+            (report, ends[report.family]) for report in reports if report.family and report.family in ends
         ]
+        told = [(_length(report, end), report, end) for report, end in ended]
         if len({length for length, _, _ in told}) > 1:
             yield f"{what}: " + ", ".join(_told(*each) for each in told)
 
@@ -161,7 +160,7 @@ def _links(reports: Sequence[Report]) -> Iterable[str]:
 def _voices(reports: Sequence[Report]) -> Iterable[str]:
     """A saved voice has one latent for each of two networks; a random one fits either of them."""
     wanted = {
-        what: next(((_length(r, ends[r.family]), r) for r in reports if r.family in ends), None)
+        what: next(((_length(r, ends[r.family]), r) for r in reports if r.family and r.family in ends), None)
         for what, ends in VOICES.items()
     }
     for report in reports:
