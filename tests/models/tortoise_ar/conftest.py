@@ -1,6 +1,7 @@
 """A tiny network, and how a file becomes one: what is dropped, its sizes, its weights."""
 
 import json
+from functools import cache
 
 import pytest
 import torch
@@ -39,8 +40,9 @@ def tiny():
 
 @pytest.fixture(scope="session")
 def opened():
-    """Path, and what the user states -> ledger, Inferred and the network with the file's weights."""
+    """Path, and what the user states -> ledger, Inferred and the network of the file; none to be changed."""
 
+    @cache
     def open_file(path, **stated):
         ledger = Ledger(read(path).tensors)
         ledger.strip("module.", "DataParallel")

@@ -249,6 +249,21 @@ def test_a_sequence_of_codes_ends_where_all_have_stopped(tiny):
     assert codes.tolist() == [[3, 4, stop], [7, stop, stop]]
 
 
+def test_a_choice_sees_what_the_released_penalty_saw(tiny):
+    """Code 1 in place of the prompt, the start, and every code so far."""
+    latent, symbols, _ = inputs(2)
+    kept = []
+
+    def choose(_, seen):
+        kept.append(seen)
+        return seen.new_tensor([4, 5])
+
+    decode(tiny, latent, symbols, max_codes=3, choose=choose)
+
+    assert [seen.tolist() for seen in kept[:2]] == [[[1, 18], [1, 18]], [[1, 18, 4], [1, 18, 5]]]
+    assert kept[2].tolist() == [[1, 18, 4, 4], [1, 18, 5, 5]]
+
+
 @torch.no_grad()
 def test_latents_belong_to_the_codes_and_depend_on_those_before_alone(tiny):
     latent, symbols, codes = inputs(2)

@@ -59,7 +59,7 @@ def decode(
     text = model.framed_symbols(symbols)
     reader = _Remembering(model, latent, text, max_codes) if remember else _Rereading(model, latent, text)
     # Checkpoint quirk: the released penalty on repeats sees the places of the prompt too, as if each held
-    # this code. Kept; pinned by test_a_penalty_on_repeats_equals_the_frozen_reference.
+    # this code. Kept; pinned by test_a_choice_sees_what_the_released_penalty_saw.
     seen = text.new_tensor([[PLACEHOLDER, model.config.start_code]]).repeat(len(text), 1)
     codes = seen[:, 1:]
     has_stopped = torch.zeros(len(text), dtype=torch.bool, device=text.device)
