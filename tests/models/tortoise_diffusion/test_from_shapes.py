@@ -114,6 +114,35 @@ def test_no_other_file_of_the_reference_fits(parity):
     assert len(files) > 60
 
 
+def test_a_decoder_of_music_does_not_fit():
+    """DL-Art-School's, alike but for how it reads codes: residual blocks stand around two attentions."""
+    music = {f"code_converter.{number}.qkv.weight": (24, 8, 1) for number in (1, 3)}
+    music |= {f"code_converter.{number}.in_layers.2.weight": (8, 8, 1) for number in (0, 2, 4)}
+    shapes = {name: shape for name, shape in SHAPES.items() if not name.startswith("code_")}
+
+    assert not fits(shapes | music | {"embeddings.weight": (8, 8)})
+
+
+def test_a_norm_of_the_codes_goes_into_their_table(tiny):
+    weights = dict(tiny.state_dict())
+    norm = {f"code_embedding.norm.{part}": torch.randn(TINY.dim) for part in ("weight", "bias")}
+    ledger = Ledger(weights | norm)
+
+    TORTOISE_DIFFUSION.take(ledger)
+
+    other = TORTOISE_DIFFUSION.build(TINY)
+    load_weights(other, ledger.tensors)
+    rows = torch.nn.functional.layer_norm(weights["code_embedding.weight"], (TINY.dim,), *norm.values())
+    torch.testing.assert_close(other.code_embedding.weight.detach(), rows)
+
+
+def test_the_network_is_outlined_without_filling_its_tables(monkeypatch):
+    """torch would load its compiler for that, which takes over a second."""
+    monkeypatch.setattr(torch.nn.init, "normal_", None)
+    with torch.device("meta"):
+        assert len(TORTOISE_DIFFUSION.build(DiffusionConfig()).state_dict()) == 359
+
+
 def test_a_removed_tensor_is_named():
     for name in SHAPES:
         assert blamed({other: shape for other, shape in SHAPES.items() if other != name}) == {name}

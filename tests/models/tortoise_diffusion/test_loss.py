@@ -1,5 +1,7 @@
 """Losses equal those of the reference, and fall."""
 
+import math
+
 import pytest
 import torch
 from torch.distributions import Normal
@@ -65,3 +67,17 @@ def test_a_few_steps_on_one_batch_lower_the_loss(content, tiny):
         totals.append(total.item())
 
     assert totals[-1] < 0.9 * totals[0]
+
+
+def test_at_step_0_the_variance_must_make_the_spec_itself_likely():
+    schedule, steps = trained_schedule(), torch.tensor([0, 1])
+    outputs = torch.randn(2, 10, 7)
+    clean, noise = torch.rand(2, 5, 7) * 2 - 1, torch.randn(2, 5, 7)
+    noisy = schedule.noised(clean, noise, steps)
+    found = schedule.clean(noisy, outputs[:, :5], steps)
+    surprise = -log_chance(clean, found, schedule.log_variance(outputs[:, 5:], steps)) / math.log(2)
+
+    bits = diffusion_losses(outputs, clean, noise, steps, schedule)["variance"]
+
+    torch.testing.assert_close(bits[0], surprise[0].mean())
+    assert (bits[1] - surprise[1].mean()).abs() > 0.1

@@ -36,6 +36,18 @@ class GroupNorm(nn.GroupNorm):
         return torch.group_norm(x.to(wide), self.num_groups, weight, bias, self.eps).to(x.dtype)
 
 
+def random_values(*shape: int) -> Float[Tensor, "..."]:
+    """Of a normal distribution, to begin with."""
+    values = torch.empty(*shape)
+    # On the meta device there is nothing to fill, and torch would load its compiler to do so: over a second.
+    return values if values.is_meta else nn.init.normal_(values)
+
+
+def table(n_rows: int, dim: int) -> nn.Embedding:
+    """An embedding that is quick to outline on the meta device."""
+    return nn.Embedding(n_rows, dim, _weight=random_values(n_rows, dim))
+
+
 def buckets(distances: Int[Tensor, "*axes"]) -> Int[Tensor, "*axes"]:
     """Which row of the table a distance (key minus query, in frames) has: fine when near, coarse when far."""
     near, half = distances.abs(), N_BUCKETS // 2
@@ -49,13 +61,13 @@ class RelativePositions(nn.Module):
 
     def __init__(self, n_heads: int) -> None:
         super().__init__()
-        self.relative_attention_bias = nn.Embedding(N_BUCKETS, n_heads)
+        self.relative_attention_bias = table(N_BUCKETS, n_heads)
 
     def forward(self, n_times: int) -> Float[Tensor, "heads times times"]:
         """For every query (first) and key (second)."""
-        table = self.relative_attention_bias.weight
-        distances = torch.arange(1 - n_times, n_times, device=table.device)
-        by_distance = table[buckets(distances)].T
+        gains = self.relative_attention_bias.weight
+        distances = torch.arange(1 - n_times, n_times, device=gains.device)
+        by_distance = gains[buckets(distances)].T
         # Row i holds the distances -i to n - 1 - i: windows of one and the same sequence, the last one first.
         return by_distance.unfold(1, n_times, 1).flip(1)
 

@@ -6,12 +6,15 @@ from typing import Any
 from torch import Tensor
 
 from retimbre.checkpoint.ledger import Ledger
+from retimbre.checkpoint.stable_embedding import fold_norm
 from retimbre.errors import CheckpointError
 from retimbre.models.family import Inferred, Shapes
 from retimbre.models.tortoise_diffusion.config import DiffusionConfig
 from retimbre.models.votes import count, vote
 
-PARTS = ("conditioning_timestep_integrator.", "contextual_embedder.", "latent_conditioner.")
+# DL-Art-School's decoder of music has the first two as well, but residual blocks where the third attends.
+PARTS = ("conditioning_timestep_integrator.", "latent_conditioner.", "code_converter.2.qkv.")
+CODES = "code_embedding.weight"
 N_MELS = {"inp_block.weight": 1, "contextual_embedder.0.weight": 1, "mel_head.weight": 0, "mel_head.bias": 0}
 DIM = {
     "unconditioned_embedding": 1,
@@ -47,7 +50,8 @@ def fits(shapes: Shapes) -> bool:
 
 
 def take(ledger: Ledger) -> None:
-    """Nothing to do: TorToiSe and DL-Art-School write exactly our names and nothing else."""
+    """TorToiSe and DL-Art-School write our names; a norm that the latter can give to the codes is folded."""
+    fold_norm(ledger, CODES)
 
 
 def theirs(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -64,7 +68,7 @@ def config_from(shapes: Shapes, known: Mapping[str, Any]) -> Inferred:
             n_layers=count(shapes, LAYERS),
             n_heads=vote(shapes, "n_heads", N_HEADS),
             latent_dim=vote(shapes, "latent_dim", {"latent_conditioner.0.weight": 1}),
-            n_codes=vote(shapes, "n_codes", {"code_embedding.weight": 0}),
+            n_codes=vote(shapes, "n_codes", {CODES: 0}),
         )
     except ValueError as error:
         raise CheckpointError(

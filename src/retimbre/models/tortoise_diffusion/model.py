@@ -23,7 +23,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from retimbre.models.tortoise_diffusion.attention import AttentionBlock, GroupNorm
+from retimbre.models.tortoise_diffusion.attention import AttentionBlock, GroupNorm, random_values, table
 from retimbre.models.tortoise_diffusion.config import DiffusionConfig
 
 Hidden = Float[Tensor, "batch dim frames"]
@@ -84,10 +84,10 @@ class DiffusionDecoder(nn.Module):
         super().__init__()
         self.config = config
         dim, n_heads = config.dim, config.n_heads
-        self.unconditioned_embedding = nn.Parameter(nn.init.normal_(torch.empty(1, dim, 1)))
+        self.unconditioned_embedding = nn.Parameter(random_values(1, dim, 1))
         self.inp_block = nn.Conv1d(config.n_mels, dim, 3, padding=1)
         self.time_embed = nn.Sequential(nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, dim))
-        self.code_embedding = nn.Embedding(config.n_codes, dim)
+        self.code_embedding = table(config.n_codes, dim)
         self.code_converter = nn.Sequential(*_attention(3, dim, n_heads))
         self.code_norm = GroupNorm(dim)
         self.latent_conditioner = nn.Sequential(
