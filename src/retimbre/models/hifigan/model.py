@@ -114,7 +114,7 @@ def residual_blocks(config: GeneratorConfig) -> nn.ModuleList:
 
 def through_stages(
     x: Hidden, ups: nn.ModuleList, resblocks: nn.ModuleList, columns: Iterator[IsReal]
-) -> tuple[Hidden, IsReal]:
+) -> tuple[Float[Tensor, "batch dim_out columns"], Bool[Tensor, "batch 1 columns"] | None]:
     """What the last stage makes of `x`, and which of its columns are real.
 
     Args:
