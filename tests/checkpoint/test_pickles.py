@@ -3,7 +3,6 @@
 import builtins
 import copyreg
 import functools
-import io
 import os
 import pickle
 import pickletools
@@ -268,10 +267,11 @@ def test_a_terminal_command_in_a_name_is_made_visible(file_with):
 
 
 def test_one_machine_reads_pickle_after_pickle():
-    stream = io.BytesIO(pickle.dumps([1], protocol=2) + pickle.dumps({"a": 2}, protocol=4))
+    content = pickle.dumps([1], protocol=2) + pickle.dumps({"a": 2}, protocol=4)
     machine = Machine(lambda identity: identity)
-    assert machine.run(stream) == [1]
-    assert machine.run(stream) == {"a": 2}
+    assert machine.run(content) == [1]
+    assert machine.run(content, machine.end) == {"a": 2}
+    assert machine.end == len(content)
 
 
 def test_reading_leaves_python_as_it_was(file_with):

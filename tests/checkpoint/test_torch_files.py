@@ -49,6 +49,13 @@ def put(content, name, field, value):
     struct.pack_into(field[1], content, entry_of(content, name) + field[0], value)
 
 
+def put_twice(content, name, field, value):
+    """In the list, and in the head before the record: there each field stands two bytes earlier."""
+    put(content, name, field, value)
+    (head,) = struct.unpack_from("<I", content, entry_of(content, name) + OFFSET[0])
+    struct.pack_into(field[1], content, head + field[0] - 2, value)
+
+
 def far_beyond(content):
     """The record stands at a place of 64 bits, as in a file of more than 4 GB."""
     at = entry_of(content, b"a/data/0")
@@ -72,17 +79,36 @@ def not_utf8(content):
 
 def too_long(content):
     for field in (PACKED, SIZE):
-        put(content, b"a/data.pkl", field, 1 << 20)
+        put_twice(content, b"a/data.pkl", field, 1 << 20)
 
 
-DAMAGE = {  # one way to each exception, and in which kind of file
-    "BadZipFile": (zipfile.ZIP_STORED, lambda content: put(content, b"a/data.pkl", CHECKSUM, 7)),
-    "NotImplementedError": (zipfile.ZIP_STORED, lambda content: put(content, b"a/data.pkl", VERSION, 255)),
-    "EOFError": (zipfile.ZIP_STORED, too_long),
-    "error: unpack_from": (zipfile.ZIP_STORED, lambda content: put(content, b"a/data/0", OFFSET, 1 << 31)),
-    "error: Error -3": (zipfile.ZIP_DEFLATED, badly_packed),
-    "UnicodeDecodeError": (zipfile.ZIP_STORED, not_utf8),
-    "OverflowError": (zipfile.ZIP_STORED, far_beyond),
+def without_list(content):
+    del content[content.rindex(b"PK\x05\x06") :]
+
+
+def longer_list(content):
+    end = content.rindex(b"PK\x05\x06")
+    struct.pack_into("<I", content, end + 12, 1 << 20)
+
+
+DAMAGE = {  # what is said of it -> in which kind of file, and the damage
+    "is not what its length and checksum say": (
+        zipfile.ZIP_STORED,
+        lambda content: put_twice(content, b"a/data.pkl", CHECKSUM, 7),
+    ),
+    "and the list of records differ": (
+        zipfile.ZIP_DEFLATED,
+        lambda content: put(content, b"a/data.pkl", SIZE, 7),
+    ),
+    "has two lengths": (zipfile.ZIP_STORED, lambda content: put_twice(content, b"a/data.pkl", SIZE, 7)),
+    "records share bytes": (zipfile.ZIP_STORED, too_long),
+    "unpack_from": (zipfile.ZIP_STORED, lambda content: put(content, b"a/data/0", OFFSET, 1 << 31)),
+    "no record .a/data/0. at 0": (zipfile.ZIP_STORED, lambda content: put(content, b"a/data/0", OFFSET, 0)),
+    "Error -3": (zipfile.ZIP_DEFLATED, badly_packed),
+    "codec can't decode": (zipfile.ZIP_STORED, not_utf8),
+    "beyond any file": (zipfile.ZIP_STORED, far_beyond),
+    "list of records at the end is missing": (zipfile.ZIP_STORED, without_list),
+    "behind its own end": (zipfile.ZIP_STORED, longer_list),
 }
 
 

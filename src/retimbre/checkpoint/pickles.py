@@ -7,11 +7,11 @@ where a pickle asks for a call it asks `rebuild.construct`, which makes our own 
 # ruff: noqa: ANN401 (a pickle may hold anything in any place)
 
 from collections.abc import Callable
-from io import BytesIO
 from mmap import mmap
-from pickletools import genops
-from typing import IO, Any, cast
+from typing import Any
 
+from retimbre.checkpoint.allowance import Allowance
+from retimbre.checkpoint.opcodes import opcode_at
 from retimbre.checkpoint.rebuild import (
     KNOWN_NAMES,
     Global,
@@ -26,7 +26,18 @@ from retimbre.checkpoint.refuse import refuse_code
 from retimbre.errors import CheckpointError
 
 MAX_BITS = 1024
-Damage = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)  # what nonsense ends in
+MAX_STEPS = 1_000_000  # opcodes of a file, about: a thousand tensors with their optimiser take 100,000
+MAX_NAME = 500  # characters of a name
+MAX_PLACE = 1 << 32  # of the memo
+Damage = (
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)  # what nonsense ends in
 
 
 class Machine:
@@ -38,25 +49,29 @@ class Machine:
 
     def __init__(self, storage_of: Callable[[Any], Any]) -> None:
         self.names: dict[str, None] = {}
+        self.end = 0
+        self._allowance = Allowance(MAX_STEPS)
         self._storage_of = storage_of
         self._stack: list[Any] = []
         self._below: list[list[Any]] = []  # the stacks under each mark
         self._memo: dict[int, Any] = {}
 
-    def run(self, stream: BytesIO | mmap) -> Any:
-        """The value of the pickle that begins here; the stream stands behind it afterwards."""
+    def run(self, content: bytes | bytearray | memoryview | mmap, at: int = 0) -> Any:
+        """The value of the pickle that begins at a place of `content`; `end` is the place behind it."""
         self._stack, self._below, self._memo = [], [], {}
+        view, self.end = memoryview(content), at
         try:
-            for opcode, argument, _ in genops(cast(IO[bytes], stream)):
-                if opcode.name == "STOP":
+            while True:
+                name, argument, self.end = opcode_at(view, self.end)
+                self._allowance.spend(1)
+                if name == "STOP":
                     return self._stack.pop()
-                self._step(opcode.name, argument)
+                self._step(name, argument)
         except Damage as error:
             raise CheckpointError(
                 "the list of contents in the file is damaged",
                 found=f"{type(error).__name__}: {ascii(str(error))[1:-1][:120]}",
             ) from error
-        raise CheckpointError("the list of contents in the file is cut short")
 
     def _step(self, name: str, argument: Any) -> None:
         if name in CONSTANTS:
@@ -64,6 +79,8 @@ class Machine:
         elif name in LITERALS:
             if isinstance(argument, int) and argument.bit_length() > MAX_BITS:
                 raise ValueError("a number of thousands of digits")
+            if isinstance(argument, str):
+                self._allowance.spend_on(argument)
             self._stack.append(argument)
         else:
             STEPS[name](self, argument)  # a KeyError is an opcode that no file with weights has
@@ -94,6 +111,8 @@ class Machine:
         self._stack.append(self._memo[index])
 
     def _put(self, index: int) -> None:
+        if not 0 <= index < MAX_PLACE:  # larger numbers can be chosen to slow a dictionary down
+            raise ValueError("a place in the memo that no pickle has")
         self._memo[index] = self._stack[-1]
 
     def _memoize(self, _: Any) -> None:
@@ -159,6 +178,8 @@ class Machine:
     # ---- names and what would be calls ------------------------------------------------------------------
 
     def _name(self, name: str) -> Global:
+        if len(name) > MAX_NAME:
+            raise ValueError(f"a name of {len(name)} characters")
         refuse_code(name)
         if name not in KNOWN_NAMES:
             self.names[ascii(name)[1:-1][:120]] = None  # ascii: a name may hold terminal commands
@@ -171,30 +192,38 @@ class Machine:
         last, module = self._stack.pop(), self._stack.pop()
         if not isinstance(last, str) or not isinstance(module, str):
             raise TypeError("a name that is no text")
-        self._stack.append(self._name(f"{module}.{last}"))
+        self._stack.append(self._name(f"{module[: MAX_NAME + 1]}.{last[: MAX_NAME + 1]}"))
 
     def _extension(self, code: int) -> None:
         self._stack.append(self._name(f"copyreg extension {code}"))
 
     def _reduce(self, _: Any) -> None:
         args, callee = self._stack.pop(), self._stack.pop()
-        self._stack.append(construct(callee, args))
+        self._stack.append(self._made(callee, args))
+
+    def _made(self, callee: Any, args: Any) -> Any:
+        """What the call would have given; whatever it copies is paid for."""
+        self._allowance.spend_on(args)
+        for value in args if isinstance(args, tuple) else ():
+            self._allowance.spend_on(value)
+        return construct(callee, args)
 
     def _new_object_with_keywords(self, _: Any) -> None:
         keywords = self._stack.pop()
         args, callee = self._stack.pop(), self._stack.pop()
-        made = construct(callee, args)
+        made = self._made(callee, args)
         if isinstance(made, Note) and isinstance(keywords, dict):
+            self._allowance.spend_on(keywords)
             made.mapped.update(keywords)
         self._stack.append(made)
 
     def _object(self, _: Any) -> None:
         callee, *args = self._since_mark()
-        self._stack.append(construct(callee, tuple(args)))
+        self._stack.append(self._made(callee, tuple(args)))
 
     def _instance(self, argument: str) -> None:
         args = self._since_mark()
-        self._stack.append(construct(self._name(argument.replace(" ", ".", 1)), tuple(args)))
+        self._stack.append(self._made(self._name(argument.replace(" ", ".", 1)), tuple(args)))
 
     def _build(self, _: Any) -> None:
         state, target = self._stack.pop(), self._stack[-1]

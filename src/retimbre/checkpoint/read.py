@@ -3,21 +3,43 @@
 What a file is follows from its first bytes, not from its name.
 """
 
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from retimbre.checkpoint.lazy import LazyTensors
-from retimbre.checkpoint.rebuild import Stored
+from retimbre.checkpoint.rebuild import Sparse, Stored
 from retimbre.checkpoint.safetensors_files import read_index, read_safetensors
 from retimbre.checkpoint.torch_files import Pickled, read_legacy, read_zip
 from retimbre.checkpoint.tree import pickled_network, plain, weights_in
 from retimbre.errors import CheckpointError
 
-FREE_EXPANSION_BYTES = 1 << 32  # how much more the tensors may amount to than the file that holds them
+MAX_EXPANSION = 4  # how much larger the tensors may be than the file that holds them ...
+FREE_EXPANSION_BYTES = 1 << 28  # ... beyond this
+N_HEAD_BYTES = 512  # a tar archive says so at 257
+KINDS = (  # what people take for a checkpoint: where its mark stands, and what it is
+    (0, b"GGUF", "a GGUF file of llama.cpp"),
+    (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras writes it"),
+    (0, b"\x93NUMPY", "an array of numpy (.npy)"),
+    (0, b"\x1f\x8b", "a gzip archive: unpack it first"),
+    (0, b"BZh", "a bzip2 archive: unpack it first"),
+    (0, b"\xfd7zXZ", "an xz archive: unpack it first"),
+    (0, b"7z\xbc\xaf", "a 7z archive: unpack it first"),
+    (0, b"Rar!", "a RAR archive: unpack it first"),
+    (257, b"ustar", "a tar archive: unpack it first"),
+    (0, b"\x08", "perhaps an ONNX network, which is not read"),
+    (4, b"TFL3", "a network for TensorFlow Lite"),
+    (0, b"PK\x05\x06", "an empty zip file"),
+    (0, b"RIFF", "a sound file"),
+    (0, b"fLaC", "a sound file"),
+    (0, b"\x7fELF", "a program"),
+    (0, b"MZ", "a program"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +51,12 @@ class Contents:
         container: `torch-zip`, `torch-legacy` or `safetensors`.
         tensors: The weights, under the names in the file; a file of one bare tensor calls it `.`. Each is
             read when it is asked for.
-        weights_at: Where in the file they are: `""` for the top, for instance `state_dict`.
+        weights_at: Where in the file they are: `""` for the top, for instance `state_dict`; `.` if it is one
+            bare tensor, None if it holds no weights.
         other_tensors: All other tensors by their path, for instance of an optimiser.
         values: Everything that is no tensor, as plain values; a tensor among them is None.
         metadata: The text in the head of a safetensors file.
+        storage_location: Label of the device that the tensors were on, such as `cuda:0`.
         notes: Names of classes and functions that the file refers to; they were neither imported nor called.
     """
 
@@ -43,6 +67,7 @@ class Contents:
     other_tensors: LazyTensors = field(default_factory=lambda: LazyTensors.in_memory({}))
     values: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
+    storage_location: str | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -73,8 +98,10 @@ def read_tensor(path: Path) -> Tensor:
 
 
 def _read(path: Path) -> Contents:
+    if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without end
+        raise CheckpointError("it cannot be read", expected="a file", found=_kind_of(path))
     with path.open("rb") as file:
-        head = file.read(64)
+        head = file.read(N_HEAD_BYTES)
     if _is_safetensors(head, path.stat().st_size):  # first: the length of its header may begin like a pickle
         tensors, metadata = read_safetensors(path)
         return Contents(path=path, container="safetensors", tensors=tensors, metadata=metadata)
@@ -110,8 +137,7 @@ def _from_pickle(path: Path, container: str, pickled: Pickled) -> Contents:
         )
     values, others = plain(pickled.tree, without=weights.tensors)
     every = [*weights.tensors.values(), *others.values()]
-    for stored in every:
-        pickled.storages.require(stored)
+    pickled.storages.require(every)
     _refuse_expansion(every, path.stat().st_size)
     return Contents(
         path=path,
@@ -120,20 +146,20 @@ def _from_pickle(path: Path, container: str, pickled: Pickled) -> Contents:
         weights_at=weights.at,
         other_tensors=pickled.storages.tensors(others),
         values=values if isinstance(values, dict) else {"": values},
+        storage_location=every[0].parts[0].storage.location if every else None,
         notes=pickled.names,
     )
 
 
-def _refuse_expansion(tensors: list[Stored], n_bytes: int) -> None:
+def _refuse_expansion(tensors: Iterable[Stored | Sparse], n_bytes: int) -> None:
     """A tensor may repeat one number (stride 0), and many may share a storage: kilobytes fill a memory."""
-    total = 0
-    for stored in tensors:
-        n_items = 1
-        for size in stored.shape:
-            n_items *= size
-        total += n_items * stored.dtype.itemsize
-    if total > n_bytes + FREE_EXPANSION_BYTES:
+    total = sum(prod(stored.shape) * stored.dtype.itemsize for stored in tensors)
+    if total > n_bytes * MAX_EXPANSION + FREE_EXPANSION_BYTES:
         raise CheckpointError("the tensors are far larger than the file", found=f"{total} bytes in {n_bytes}")
+
+
+def _kind_of(path: Path) -> str:
+    return "a folder" if path.is_dir() else "a device or a pipe"
 
 
 def _what_it_is(head: bytes) -> str:
@@ -143,4 +169,7 @@ def _what_it_is(head: bytes) -> str:
         return "a web page"
     if head.startswith(b"version https://git-lfs"):
         return "a pointer of Git LFS, which stands for the file"
+    for place, mark, name in KINDS:
+        if head[place:].startswith(mark):
+            return name
     return "something else"

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import prod
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -21,14 +22,14 @@ from numpy.typing import NDArray
 from retimbre.checkpoint.refuse import refuse_code, unsafe
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Global:
     """The name of something outside the file."""
 
     name: str
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Note:
     """What would have become an object of a class that we do not build."""
 
@@ -47,6 +48,7 @@ class Storage:
     dtype: torch.dtype | None
     n_bytes: int
     offset_bytes: int = 0  # of a part of a storage, in legacy files
+    location: str = "cpu"  # label of the device that it was on
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +68,30 @@ class Stored:
         """From its first number to the end of the last, in the order of the storage."""
         return _span(self.shape, self.stride) * self.dtype.itemsize
 
+    @property
+    def parts(self) -> "tuple[Stored, ...]":
+        """The tensors in the file that it is made of: itself."""
+        return (self,)
+
+
+@dataclass(frozen=True, eq=False)
+class Sparse:
+    """A tensor of which only some values are written: `values`, each with its place, a column of `places`."""
+
+    places: Stored
+    values: Stored
+    shape: tuple[int, ...]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of its values."""
+        return self.values.dtype
+
+    @property
+    def parts(self) -> tuple[Stored, ...]:
+        """The tensors in the file that it is made of."""
+        return self.places, self.values
+
 
 @dataclass(eq=False)
 class NumpyDtype:
@@ -81,7 +107,12 @@ class NumpyDtype:
 
     def dtype(self) -> "np.dtype[Any]":
         """The type, if it is one of plain numbers or text."""
-        if not re.fullmatch(r"[biufcSU]\d{1,4}", self.code) or self.order not in ("<", ">", "|", "="):
+        if not re.fullmatch(r"b1|[iu][1248]|f[248]|c8|c16|[SU]\d{1,4}", self.code) or self.order not in (
+            "<",
+            ">",
+            "|",
+            "=",
+        ):
             raise ValueError(f"numpy type {self.code[:20]!r}")
         return np.dtype(self.order + self.code)
 
@@ -101,6 +132,8 @@ class NumpyArray:
 
 
 MAX_SIZES = 64  # of one tensor; torch's own limit
+MAX_KEY_PARTS = 64
+MAX_KEY_LENGTH = 5_000  # characters
 MAX_ITEMS = 1 << 59  # of one tensor: their bytes must be countable in 63 bits
 
 
@@ -151,6 +184,18 @@ def _stored(storage: Any, dtype: Any, offset: Any, shape: Any, stride: Any, meta
 def _span(shape: tuple[int, ...], stride: tuple[int, ...]) -> int:
     """Elements from the first to behind the last, in the order of the storage."""
     return 0 if 0 in shape else 1 + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
+
+
+def _sparse(layout: Any, data: Any) -> Sparse | Note:
+    """Sparse as a list of places; what other layouts hold stays unread."""
+    if layout != "torch.sparse_coo":
+        return Note("torch._utils._rebuild_sparse_tensor")
+    places, values, shape = data[0], data[1], _sizes(data[2])
+    if not isinstance(places, Stored) or not isinstance(values, Stored) or places.dtype != torch.int64:
+        raise ValueError("a sparse tensor without its values")
+    if prod(max(size, 1) for size in shape) > MAX_ITEMS:
+        raise ValueError(f"a tensor of shape {shape}")
+    return Sparse(places, values, shape)
 
 
 def _first(value: Any = None, *_: Any) -> Any:
@@ -239,13 +284,29 @@ def _attribute(owner: Any = None, name: Any = None, *_: Any) -> Note:
     return Note(owner.name, (name,))
 
 
+class TupleKey(tuple[Any, ...]):
+    """A tuple as a key. Python's own hash of tuples can be foreseen, so that a file could make all alike."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        return hash(repr(tuple(self)))
+
+
 def key_of(value: Any) -> Any:
-    """`value` as a key or a member of a set, if its hash takes no time: nested tuples can take for ever."""
+    """`value` as a key or a member of a set, if it costs little time to hash and to show."""
     parts = value if isinstance(value, tuple) else (value,)
-    simple = (type(None), bool, int, float, complex, str, bytes, Global, Note, Stored)
-    if len(parts) > 64 or not all(isinstance(part, simple) for part in parts):
+    if len(parts) > MAX_KEY_PARTS or not all(_is_simple(part) for part in parts):
         raise ValueError(f"a key of type {type(value).__name__}")
-    return value
+    if sum(len(part) for part in parts if isinstance(part, str | bytes)) > MAX_KEY_LENGTH:
+        raise ValueError("a key of thousands of characters")
+    return TupleKey(value) if isinstance(value, tuple) else value
+
+
+def _is_simple(part: Any) -> bool:
+    if isinstance(part, int):  # the hash of larger ones is a remainder: many could be made alike
+        return part.bit_length() < 61
+    return isinstance(part, NoneType | float | str | bytes | Global | Note | Stored)
 
 
 STORAGES: Mapping[str, torch.dtype | None] = {
@@ -284,6 +345,7 @@ BUILDERS: Mapping[str, Callable[..., Any]] = {
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_tensor_v3": _tensor_v3,
+    "torch._utils._rebuild_sparse_tensor": _sparse,
     "torch._utils._rebuild_parameter": _first,
     "torch._utils._rebuild_parameter_with_state": _first,
     "torch._tensor._rebuild_from_type_v2": _from_type,

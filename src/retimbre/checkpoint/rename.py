@@ -73,8 +73,7 @@ class _Placing(Machine):
 
     def __init__(self, pickle: bytes) -> None:
         super().__init__(zip_storage)
-        self._bytes = io.BytesIO(pickle)
-        self.value = self.run(self._bytes)
+        self.value = self.run(pickle)
 
     def _step(self, name: str, argument: Any) -> None:
         if name in COUNTED:
@@ -85,7 +84,7 @@ class _Placing(Machine):
         super()._step(name, argument)
         if name in (*TEXT, *GET) and isinstance(self._stack[-1], str):
             placed = _Placed(self._stack[-1])
-            placed.end = self._bytes.tell()
+            placed.end = self.end
             self._stack[-1] = placed
 
 
@@ -110,7 +109,7 @@ def _text(text: str) -> bytes:
 
 
 def _plain(pickle: bytes) -> str:
-    values, tensors = plain(Machine(zip_storage).run(io.BytesIO(pickle)))
+    values, tensors = plain(Machine(zip_storage).run(pickle))
     return json.dumps([values, sorted(tensors)], default=repr)
 
 
