@@ -8,6 +8,7 @@ RetimbreError
 ├── CheckpointError   a file with weights cannot be used
 │   ├── UnsafeCheckpoint   it tries to run code
 │   └── UnknownFamily      no family, or several, explain its tensors
+├── FetchError        a released file cannot be fetched
 ├── StagesDoNotFit    two neighbouring stages disagree, for instance on their spectrogram
 ├── RunError          a run folder cannot be started, resumed or finished
 │   └── NoRoom             too little space on the disk
@@ -73,6 +74,10 @@ class UnsafeCheckpoint(CheckpointError):
 
 class UnknownFamily(CheckpointError):
     """No family, or several, explain the tensors of a file."""
+
+
+class FetchError(RetimbreError):
+    """A released file cannot be fetched, or is not the one that it should be."""
 
 
 class StagesDoNotFit(RetimbreError):

@@ -12,6 +12,7 @@ from retimbre.cli.check import text_config as check_text_config
 from retimbre.cli.checkpoint import inspect as inspect_checkpoint
 from retimbre.cli.checkpoint import rename_speaker
 from retimbre.cli.export import spec_to_wav as export_spec_to_wav
+from retimbre.cli.fetch import fetch
 from retimbre.cli.g2p import g2p
 from retimbre.cli.inspect import inspect
 from retimbre.cli.match import match
@@ -80,6 +81,7 @@ app.add_typer(export, name="export")
 export.command("spec-to-wav")(export_spec_to_wav)
 app.command()(match)
 app.command()(inspect)
+app.command()(fetch)
 app.add_typer(check, name="check")
 check.command("data")(check_data)
 check.command("text-config")(check_text_config)
