@@ -21,6 +21,7 @@ class Report:
 
     Args:
         family: None if no family explains the file; `problem` says why then.
+        variant: Which of several programs that define the network it is of, where names tell.
         stage: The part of a chain that it plays.
         recognised: One sentence about a file that is known, but is no model of a family here.
         parameters: Numbers that training moves; buffers are not counted.
@@ -45,6 +46,7 @@ class Report:
     sha256: str | None = None
     weights_at: str | None = None
     family: str | None = None
+    variant: str | None = None
     stage: str | None = None
     recognised: str | None = None
     written_by: str = ""
@@ -86,6 +88,7 @@ class Report:
         return {
             "path": str(self.path),
             "family": self.family,
+            "variant": self.variant,
             "stage": self.stage,
             "recognised": self.recognised,
             "problem": self.problem,
