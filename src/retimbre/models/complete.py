@@ -17,9 +17,9 @@ from retimbre.models.family import Shapes
 N_NAMED = 3
 N_NEAREST = 3
 N_OUTLINES = 64
-FILLS = frozenset(
-    ("normal_", "uniform_", "zero_", "fill_", "kaiming_uniform_", "xavier_uniform_", "orthogonal_")
-)
+FILLS = frozenset(("normal_", "uniform_", "zero_", "fill_", "kaiming_uniform_", "xavier_uniform_"))
+# Of a tensor and a number, as networks work out constants; `normalize` divides by a length.
+WITH_A_NUMBER = frozenset(("neg", "div", "__truediv__", "__pow__", "__rpow__", "pow", "normalize"))
 
 
 def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
@@ -34,7 +34,7 @@ def outline_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 class _Unfilled(TorchFunctionMode):
-    """Leaves new tensors as they are: on the `meta` device a random number would load torch's compiler."""
+    """Leaves new tensors without numbers: on the `meta` device, any number would load torch's compiler."""
 
     def __torch_function__(
         self,
@@ -47,7 +47,16 @@ class _Unfilled(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name in FILLS:
             return args[0] if args else kwargs["tensor"]
-        return (torch.empty if name in ("randn", "rand") else func)(*args, **kwargs)
+        if name in ("randn", "rand"):
+            return torch.empty(*args, **kwargs)
+        if name == "arange":
+            return torch.empty(len(range(*args)), **kwargs)
+        if name == "linspace":
+            return torch.empty(args[2])
+        if name in WITH_A_NUMBER:
+            (tensor,) = (each for each in args if isinstance(each, Tensor))
+            return torch.empty(tensor.shape)
+        return func(*args, **kwargs)
 
 
 @lru_cache(maxsize=N_OUTLINES)

@@ -22,7 +22,8 @@ class Report:
     Args:
         family: None if no family explains the file; `problem` says why then.
         stage: The part of a chain that it plays.
-        recognised: One sentence about a file that is known, but is no model of a family here.
+        kind: What a file is that is known, but no model of a family here, such as `xtts-v2`.
+        recognised: A sentence about it.
         parameters: Numbers that training moves; buffers are not counted.
         precision: Type of numbers -> tensors of it, for instance `float32`.
         sizes: The family's config as plain values.
@@ -46,6 +47,7 @@ class Report:
     weights_at: str | None = None
     family: str | None = None
     stage: str | None = None
+    kind: str | None = None
     recognised: str | None = None
     written_by: str = ""
     parameters: int = 0
@@ -87,6 +89,7 @@ class Report:
             "path": str(self.path),
             "family": self.family,
             "stage": self.stage,
+            "kind": self.kind,
             "recognised": self.recognised,
             "problem": self.problem,
             "written_by": self.written_by,
