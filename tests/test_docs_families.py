@@ -22,7 +22,8 @@ import torch
 
 from retimbre.models.family import Family
 
-PAGES = sorted((Path(__file__).resolve().parents[1] / "docs" / "families").glob("*.md"))
+FOLDER = Path(__file__).resolve().parents[1] / "docs" / "families"
+PAGES = sorted(page for page in FOLDER.glob("*.md") if page.stem != "others")  # those are no family of ours
 
 
 class Row(NamedTuple):

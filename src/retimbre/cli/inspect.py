@@ -50,7 +50,7 @@ def inspect(
         str | None, typer.Option("--text", help="What is said in the recording of --probe.")
     ] = None,
 ) -> None:
-    """Print what each FILE is and what had to be assumed; of several, whether they form a chain that works."""
+    """Print what each FILE is, and what had to be assumed; of several, whether they work together."""
     stated = assumed_values(assume or [])
     if is_diff:
         _print_difference(files, as_json=as_json)

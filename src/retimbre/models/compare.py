@@ -70,9 +70,8 @@ class Difference:
         """A few lines: counts, then the tensors that moved most."""
         a, b = self.first.name, self.second.name
         n_both = len(self.equal) + len(self.changed) + len(self.reshaped)
-        lines = [
-            f"{n_both:,} tensors in both ({self.names} names): {len(self.equal):,} equal, {len(self.changed):,} changed"
-        ]
+        counts = f"{len(self.equal):,} equal, {len(self.changed):,} changed"
+        lines = [f"{n_both:,} tensors in both ({self.names} names): {counts}"]
         lines += [
             f"  {change.relative:8.2%}  up to {change.largest:.3g}  {visible(change.name)}"
             for change in self.changed[:N_SHOWN]

@@ -7,10 +7,12 @@ from typing import Any
 
 from retimbre.checkpoint.digest import sha256_of
 from retimbre.checkpoint.read import Contents, read
-from retimbre.errors import CheckpointError
+from retimbre.errors import CheckpointError, UnknownFamily
 from retimbre.models.complete import empty_network, outline_of
 from retimbre.models.explain import Explained, explain
 from retimbre.models.hifigan.from_shapes import discriminator_tensors
+from retimbre.models.other_files import recognise
+from retimbre.models.recognised import Recognised
 from retimbre.models.report import Report
 
 OPTIMISERS = ("optimizer_states", "optim_g", "optim_d", "optimizer", "optimizers")
@@ -43,6 +45,8 @@ def identify(path: Path | str, *, assume: Mapping[str, Any] | None = None) -> Re
     try:
         return Report(**facts, **_explained(explain(contents, stated=assume)))
     except CheckpointError as error:
+        if isinstance(error, UnknownFamily) and (known := recognise(contents)):
+            return Report(**facts, **_recognised(known))
         has_discriminators = bool(discriminator_tensors(outline_of(contents.tensors)))
         return Report(**facts, has_discriminators=has_discriminators, problem=_problem(error, contents))
 
@@ -66,6 +70,10 @@ def _explained(found: Explained) -> dict[str, Any]:
         "companion": found.companion,
         "step": found.description.step,
     }
+
+
+def _recognised(known: Recognised) -> dict[str, Any]:
+    return {"kind": known.name, "recognised": known.what, "sizes": known.facts, "assumed": known.assumed}
 
 
 def _problem(error: CheckpointError, contents: Contents) -> str:

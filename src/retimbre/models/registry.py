@@ -9,6 +9,7 @@ from retimbre.models.tortoise_clvp import TORTOISE_CLVP
 from retimbre.models.tortoise_cvvp import TORTOISE_CVVP
 from retimbre.models.tortoise_diffusion import TORTOISE_DIFFUSION
 from retimbre.models.tortoise_dvae import TORTOISE_DVAE
+from retimbre.models.tortoise_hifigan import TORTOISE_HIFIGAN
 from retimbre.models.tortoise_random_latent import TORTOISE_RANDOM_LATENT
 from retimbre.models.univnet import UNIVNET
 
@@ -20,6 +21,7 @@ FAMILIES: tuple[Family, ...] = (
     TORTOISE_CVVP,
     TORTOISE_DIFFUSION,
     TORTOISE_DVAE,
+    TORTOISE_HIFIGAN,
     TORTOISE_RANDOM_LATENT,
     UNIVNET,
 )

@@ -23,7 +23,8 @@ class Report:
         family: None if no family explains the file; `problem` says why then.
         variant: Which of several programs that define the network it is of, where names tell.
         stage: The part of a chain that it plays.
-        recognised: One sentence about a file that is known, but is no model of a family here.
+        kind: What a file is that is known, but no model of a family here, such as `xtts-v2`.
+        recognised: A sentence about it.
         parameters: Numbers that training moves; buffers are not counted.
         precision: Type of numbers -> tensors of it, for instance `float32`.
         sizes: The family's config as plain values.
@@ -48,6 +49,7 @@ class Report:
     family: str | None = None
     variant: str | None = None
     stage: str | None = None
+    kind: str | None = None
     recognised: str | None = None
     written_by: str = ""
     parameters: int = 0
@@ -90,6 +92,7 @@ class Report:
             "family": self.family,
             "variant": self.variant,
             "stage": self.stage,
+            "kind": self.kind,
             "recognised": self.recognised,
             "problem": self.problem,
             "written_by": self.written_by,

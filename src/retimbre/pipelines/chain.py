@@ -1,7 +1,7 @@
 """Do several checkpoints form a chain that works? If not, which fields or tensors disagree?
 
-What neighbouring stages must have in common is one table for TorToiSe, by the names that its own code gives to
-the sizes, and the definition of the spectrogram everywhere.
+What neighbouring stages must have in common is one table for TorToiSe, by the names that its own code gives
+to the sizes, and the definition of the spectrogram everywhere.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ MANY = ("ranking", "voice")  # a chain may have several of these
 
 @dataclass(frozen=True)
 class End:
-    """Where a size stands: the argument of TorToiSe's class, what to add to it, and the tensor that tells it."""
+    """Where a size stands: the argument of TorToiSe's class, what to add, and the tensor that tells it."""
 
     argument: str
     tensor: str
@@ -168,11 +168,13 @@ def _voices(reports: Sequence[Report]) -> Iterable[str]:
             width = (report.reference_kwargs or {}).get("channels")
             known = [length for length, _ in filter(None, wanted.values())]
             if len(known) == len(wanted) and width not in known:
-                yield f"width of a voice: {width} in {report.path.name}, {' or '.join(map(str, known))} in the models"
+                models = " or ".join(map(str, known))
+                yield f"width of a voice: {width} in {report.path.name}, {models} in the models"
         for what, found in wanted.items():
             width = report.sizes.get(what.replace(" ", "_")) if report.recognised else None
             if width is not None and found and width != found[0]:
-                yield f"width of the {what}: {width} in {report.path.name}, {found[0]} in {found[1].path.name}"
+                there = f"{found[0]} in {found[1].path.name}"
+                yield f"width of the {what}: {width} in {report.path.name}, {there}"
 
 
 def _length(report: Report, end: End) -> int:

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
-from torch.nn import functional
 
 from retimbre.checkpoint.ledger import Ledger
+from retimbre.checkpoint.stable_embedding import fold_norm
 from retimbre.errors import CheckpointError
 from retimbre.models.assumptions import OPTION, Told
 from retimbre.models.family import Inferred, Shapes
@@ -89,7 +89,7 @@ def take(ledger: Ledger) -> None:
         why = f"third head of {variant}; neither inference nor fine-tuning uses it"
         ledger.drop(rf"{head}\.(weight|bias)", why)
     for table in TABLES:
-        _fold_norm(ledger, table)
+        fold_norm(ledger, table)
 
 
 def config_from(shapes: Shapes, known: Mapping[str, Any]) -> Inferred:
@@ -217,38 +217,3 @@ def _require_masks_fit(ledger: Ledger) -> None:
             found=f"shape {shapes[wrong[0]]}",
             do="take the file as its trainer wrote it: one of the three was changed",
         )
-
-
-def _fold_norm(ledger: Ledger, table: str) -> None:
-    """A table of bitsandbytes' StableEmbedding: its rows as the network sees them, so without the norm."""
-    norms = [f"{table.removesuffix('weight')}norm.{part}" for part in ("weight", "bias")]
-    if not any(name in ledger for name in norms):
-        return
-    for name in (table, *norms):
-        if name not in ledger:
-            raise CheckpointError(
-                f"'{name}' is missing",
-                expected="a table with a norm: rows, weight and bias",
-                found="two of them",
-            )
-    rows, weight, bias = (ledger.tensors[name] for name in (table, *norms))
-    if rows.dim() != 2:
-        raise CheckpointError(f"'{ledger.source(table)}' has no rows", found=f"shape {tuple(rows.shape)}")
-    for name, part in zip((table, *norms), (rows, weight, bias), strict=True):
-        if not part.is_floating_point():
-            raise CheckpointError(f"'{ledger.source(name)}' holds no real numbers", found=str(part.dtype))
-    for name, part in zip(norms, (weight, bias), strict=True):
-        if part.shape != rows.shape[1:]:
-            raise CheckpointError(
-                f"the norm '{ledger.source(name)}' does not fit its table '{ledger.source(table)}'",
-                expected=f"shape {tuple(rows.shape[1:])}",
-                found=f"{tuple(part.shape)}",
-            )
-    folded = rows if rows.is_meta else _normed(rows, weight, bias)
-    why = "the norm of a bitsandbytes embedding, folded into its table: the outputs stay"
-    ledger.replace((table, *norms), {table: folded}, why)
-
-
-def _normed(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    wide = functional.layer_norm(rows.float(), rows.shape[1:], weight.float(), bias.float(), eps=1e-5)
-    return wide.to(rows.dtype)
