@@ -31,8 +31,8 @@ def recognise(contents: Contents) -> Recognised | None:
 
 def tortoise_voice(contents: Contents) -> Recognised | None:
     """Two latents, or four values of which the last two are spectrograms and nothing."""
-    shapes = shapes_in(contents.other_tensors)
-    is_pair = {"0", "1"} <= shapes.keys() <= {"0", "1", "2", "3"} and not len(contents.tensors)
+    shapes = shapes_in(contents.tensors)
+    is_pair = {"0", "1"} <= shapes.keys() <= {"0", "1", "2", "3"}
     if not is_pair or any(len(shapes[name]) != 2 or shapes[name][0] != 1 for name in ("0", "1")):
         return None
     return Recognised(
@@ -66,13 +66,9 @@ def mel_norms(contents: Contents) -> Recognised | None:
 
 def xtts_speakers(contents: Contents) -> Recognised | None:
     """A latent and an embedding for each name."""
-    others = shapes_in(contents.other_tensors)
-    names = [name.removesuffix(f"/{LATENT}") for name in others if name.endswith(f"/{LATENT}")]
-    if contents.weights_at and LATENT in contents.tensors:
-        names.insert(0, contents.weights_at)
-    wanted = [f"{name}/{EMBEDDING}" for name in names if name != contents.weights_at]
-    has_all = all(name in others for name in wanted)
-    if not names or not has_all or (contents.weights_at and EMBEDDING not in contents.tensors):
+    shapes = shapes_in(contents.tensors)
+    names = [name.removesuffix(f"/{LATENT}") for name in shapes if name.endswith(f"/{LATENT}")]
+    if not names or not all(f"{name}/{EMBEDDING}" in shapes for name in names):
         return None
     return Recognised(
         name="xtts-speakers",
