@@ -42,9 +42,9 @@ def folded(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     named = parametrized(tensors)
     plain = {name: tensor for name, tensor in named.items() if not name.endswith((LENGTH, DIRECTION))}
     for name, length in named.items():
-        if name.endswith(LENGTH):
+        direction = named.get(name.removesuffix(LENGTH) + DIRECTION) if name.endswith(LENGTH) else None
+        if direction is not None:
             layer = name.removesuffix(LENGTH)
-            direction = named[layer + DIRECTION]
             plain[f"{layer}.weight"] = length * direction / _length(direction)
     return plain
 
@@ -61,10 +61,12 @@ def unfolded(tensors: Mapping[str, Tensor], layers: Iterable[str]) -> dict[str, 
 
 
 def _parametrized_name(name: str, names: Mapping[str, object]) -> str:
+    """Also of a half alone: then the other half is missing, and not this one strange."""
     layer, _, last = name.rpartition(".")
-    if last == "weight_g" and f"{layer}.weight_v" in names:
+    is_spectral = f"{layer}.weight_orig" in names or f"{layer}.weight_u" in names
+    if last == "weight_g":
         return layer + LENGTH
-    if last == "weight_v" and f"{layer}.weight_g" in names:
+    if last == "weight_v" and (f"{layer}.weight_g" in names or not is_spectral):
         return layer + DIRECTION
     return name
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from retimbre.checkpoint.spelling import spelled
 from retimbre.errors import CheckpointError
 
 Fate = Literal["matched", "renamed", "resized", "new", "aside", "dropped"]
@@ -42,6 +43,7 @@ class Ledger:
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         self.tensors: dict[str, Tensor] = dict(tensors)
         self.aside: dict[str, Tensor] = {}
+        self._aside_sources: dict[str, tuple[str, ...]] = {}
         self._sources: dict[str, tuple[str, ...]] = {name: (name,) for name in self.tensors}
         self._gone: dict[str, Entry] = {}
         self._why: dict[str, list[str]] = {}  # by the name in the file
@@ -80,7 +82,7 @@ class Ledger:
     def set_aside(self, pattern: str, why: str) -> None:
         """Keep apart what belongs to another part, such as discriminators."""
         for name in self.names(pattern):
-            self.aside[name] = self.tensors[name]
+            self.aside[name], self._aside_sources[name] = self.tensors[name], self._sources[name]
             self._leave(name, "aside", why)
 
     def replace(
@@ -109,8 +111,19 @@ class Ledger:
         self._new[name] = why
 
     def source(self, ours: str) -> str:
-        """The name in the file of what we call `ours`, or `ours` itself where it is not known."""
-        return ", ".join(self._sources.get(ours, ())) or ours
+        """The name in the file of what we call `ours`; where it is missing, spelled like others there."""
+        if sources := self._sources.get(ours):
+            return ", ".join(sources)
+        if ours in self._why or ours in self._gone:
+            return ours  # it is the file's own name
+        names = {name: sources[0] for name, sources in self._sources.items() if len(sources) == 1}
+        return spelled(ours, names)
+
+    def only_aside(self) -> "Ledger":
+        """Another ledger, of what was set aside."""
+        other = Ledger(self.aside)
+        other._sources = {name: self._aside_sources[name] for name in self.aside}
+        return other
 
     def entries(self) -> tuple[Entry, ...]:
         """One for each tensor of the file, then the new ones."""

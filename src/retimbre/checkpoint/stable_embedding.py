@@ -26,7 +26,7 @@ def fold_norm(ledger: Ledger, table: str) -> None:
     for name in (table, *norms):
         if name not in ledger:
             raise CheckpointError(
-                f"'{name}' is missing",
+                f"'{ledger.source(name)}' is missing",
                 expected="a table with a norm: rows, weight and bias",
                 found="two of them",
             )

@@ -40,7 +40,7 @@ def weight_shape(shapes: Mapping[str, tuple[int, ...]], layer: str, *, n_axes: i
     if found is None or len(found) != n_axes:
         raise CheckpointError(
             f"the size of the layer '{layer}' is not known",
-            expected=f"a tensor '{layer}.weight_v' with {n_axes} axes (in newer files '{layer}{DIRECTION}')",
+            expected=f"a tensor '{layer}{DIRECTION}' with {n_axes} axes",
             found="none" if found is None else f"shape {found}",
             do="ask for the whole file",
         )

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
+from heapq import nlargest
+from os.path import commonprefix
 from typing import Any
 
 import torch
@@ -16,6 +18,8 @@ from retimbre.models.family import Shapes
 
 N_NAMED = 3
 N_NEAREST = 3
+N_LIKELY = 20  # of which the nearest are chosen
+N_COMPARED = 200  # characters of a name
 N_OUTLINES = 64
 FILLS = frozenset(("normal_", "uniform_", "zero_", "fill_", "kaiming_uniform_", "xavier_uniform_"))
 # Of a tensor and a number, as networks work out constants; `normalize` divides by a length.
@@ -66,6 +70,7 @@ def empty_network(build: Callable[[Any], nn.Module], config: Any) -> nn.Module: 
         return build(config)
 
 
+@lru_cache(maxsize=N_OUTLINES)
 def network_outline(build: Callable[[Any], nn.Module], config: Any) -> Mapping[str, Tensor]:  # noqa: ANN401
     """The tensors of `empty_network`, with the buffers."""
     return dict(empty_network(build, config).state_dict())
@@ -88,8 +93,8 @@ def require_complete(what: str, outline: Mapping[str, Tensor], ledger: Ledger) -
         if name in expected and ledger.tensors[name].is_floating_point() != outline[name].is_floating_point()
     ]
     faults = [
-        *_some("missing", missing, visible),
-        *_some("not known", unknown, lambda name: _with_nearest(name, ledger.source(name), expected)),
+        *_some("missing", missing, lambda name: visible(ledger.source(name))),
+        *_some("not known", unknown, lambda name: _with_nearest(name, ledger, expected)),
         *_some("of another shape", wrong, lambda name: _reshaped(name, ledger, found, expected)),
         *_some(
             "of another type",
@@ -112,9 +117,19 @@ def _some(kind: str, names: list[str], said: Callable[[str], str]) -> Iterable[s
         yield f"{kind}: {', '.join(map(said, names[:N_NAMED]))}{more}"
 
 
-def _with_nearest(name: str, source: str, expected: Shapes) -> str:
-    near = get_close_matches(name[:200], list(expected), n=N_NEAREST, cutoff=0.0)
-    return f"{visible(source)} (nearest: {', '.join(near)})"
+def _with_nearest(name: str, ledger: Ledger, expected: Shapes) -> str:
+    near = get_close_matches(name[:N_COMPARED], _likely(name, expected), n=N_NEAREST, cutoff=0.0)
+    return f"{visible(ledger.source(name))} (nearest: {', '.join(map(ledger.source, near))})"
+
+
+def _likely(name: str, expected: Iterable[str]) -> list[str]:
+    """Some that begin and end like `name`: to compare it letter by letter with all takes too long."""
+    back = name[::-1]
+    return nlargest(
+        N_LIKELY,
+        expected,
+        key=lambda other: len(commonprefix((name, other))) + len(commonprefix((back, other[::-1]))),
+    )
 
 
 def _reshaped(name: str, ledger: Ledger, found: Shapes, expected: Shapes) -> str:

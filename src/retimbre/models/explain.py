@@ -4,7 +4,7 @@ Every tensor is accounted for: it is a weight of the model, a part of its discri
 All of it is found out from names and shapes; weights are read when they are asked for.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,6 +15,7 @@ from torch import Tensor
 from retimbre.audio.mel import MelSpec, mel_librosa
 from retimbre.checkpoint.ledger import Entry, Ledger
 from retimbre.checkpoint.read import Contents, read
+from retimbre.checkpoint.spelling import respelled
 from retimbre.errors import CheckpointError
 from retimbre.models.assumptions import Assumption, sentence
 from retimbre.models.complete import network_outline, outline_of, require_complete, shapes_of
@@ -24,7 +25,11 @@ from retimbre.models.fastspeech2 import FASTSPEECH2
 from retimbre.models.fastspeech2.from_shapes import FEATURES, lacks_features
 from retimbre.models.hifigan import HIFIGAN
 from retimbre.models.hifigan.discriminators import Discriminators
-from retimbre.models.hifigan.from_shapes import discriminator_config_from, discriminator_tensors
+from retimbre.models.hifigan.from_shapes import (
+    discriminator_config_from,
+    discriminator_ledger,
+    discriminator_tensors,
+)
 from retimbre.models.origin import Origin, assumed_mel, companion_of, origin_of
 from retimbre.models.registry import family_of
 from retimbre.models.tortoise_ar import TORTOISE_AR
@@ -117,9 +122,11 @@ def _explain(contents: Contents, stated: Mapping[str, Any]) -> Explained:
     known = {**origin.known, **stated}
     companion = companion_of(contents.path) if family is HIFIGAN else None
     judges = _judges(
-        discriminator_tensors(outline_of(read(companion).tensors)) if companion else ledger.aside, known
+        discriminator_ledger(outline_of(read(companion).tensors)) if companion else ledger.only_aside(), known
     )
-    inferred = _sized(family, ledger, known | dict(judges.reference if judges else {}))
+    inferred = _sized(
+        family.name, family.config_from, ledger, {**known, **(judges.reference if judges else {})}
+    )
     require_complete(family.name, network_outline(family.build, inferred.config), ledger)
     described = _described(family, inferred, origin, judges, stated)
     _require_consistent(family, inferred, described)
@@ -142,12 +149,13 @@ def _explain(contents: Contents, stated: Mapping[str, Any]) -> Explained:
     )
 
 
-def _judges(tensors: Mapping[str, Tensor], known: Mapping[str, Any]) -> Inferred | None:
+def _judges(ledger: Ledger, known: Mapping[str, Any]) -> Inferred | None:
     """The sizes of a vocoder's discriminators, if there are any; then they are complete."""
-    if not tensors:
+    if not ledger.tensors:
         return None
-    found = discriminator_config_from(shapes_of(tensors), known)
-    require_complete("set of discriminators", network_outline(Discriminators, found.config), Ledger(tensors))
+    what = "set of discriminators"
+    found = _sized(what, discriminator_config_from, ledger, known)
+    require_complete(what, network_outline(Discriminators, found.config), ledger)
     return found
 
 
@@ -173,13 +181,24 @@ def _add_features(ledger: Ledger, family: Family, features: Tensor | None) -> No
         ledger.add(FEATURES, features, "worked out from the symbols")
 
 
-def _sized(family: Family, ledger: Ledger, known: Mapping[str, Any]) -> Inferred:
+def _sized(
+    what: str,
+    config_from: Callable[[Shapes, Mapping[str, Any]], Inferred],
+    ledger: Ledger,
+    known: Mapping[str, Any],
+) -> Inferred:
     try:
-        return family.config_from(shapes_of(ledger.tensors), known)
+        return config_from(shapes_of(ledger.tensors), known)
+    except CheckpointError as error:  # it speaks our names, not those in the file
+        found = respelled(error.found, ledger.source) if error.found else None
+        expected = respelled(error.expected, ledger.source) if error.expected else None
+        raise type(error)(
+            respelled(error.what, ledger.source), expected=expected, found=found, do=error.do
+        ) from error
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         # A configuration from a file may hold anything in any place.
         raise CheckpointError(
-            f"the sizes of this {family.name} make no sense", found=f"{type(error).__name__}: {error}"
+            f"the sizes of this {what} make no sense", found=f"{type(error).__name__}: {error}"
         ) from error
 
 

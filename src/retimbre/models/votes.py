@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from retimbre.errors import CheckpointError
 from retimbre.models.family import Shapes
 
+N_ABSENT = 3  # that a message names
+
 
 def vote(shapes: Shapes, what: str, claims: Mapping[str, int], *, is_odd: bool = False) -> int:
     """The most common length of the named axes.
@@ -36,10 +38,12 @@ def vote(shapes: Shapes, what: str, claims: Mapping[str, int], *, is_odd: bool =
         raise _nobody_tells(shapes, what, claims)
     (winner, n_votes), *others = votes.most_common(2)
     if others and others[0][1] == n_votes:
+        absent = [f"'{name}'" for name in claims if name not in shapes]
         raise CheckpointError(
             f"tensors contradict each other about {what}",
             expected="one length",
-            found=", ".join(f"{length} by '{name}'" for name, length in said.items()),
+            found=", ".join(f"{length} by '{name}'" for name, length in said.items())
+            + (f"; no {', '.join(absent[:N_ABSENT])}" if absent else ""),
             do="ask for the whole file",
         )
     return winner

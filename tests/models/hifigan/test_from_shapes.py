@@ -155,7 +155,7 @@ def test_a_configuration_of_another_model_is_named_in_the_error():
         HIFIGAN.config_from(shapes, {"resblock_dilation_sizes": [[1, 2], [2, 6], [3, 12]]})
     with pytest.raises(CheckpointError, match="'upsample_rates' .* found 'eight'"):
         HIFIGAN.config_from(shapes, {"upsample_rates": "eight"})
-    with pytest.raises(CheckpointError, match="no upsampling by 7 .* found 16 in ups.0.param"):
+    with pytest.raises(CheckpointError, match="no upsampling by 7 .* found 16 in 'ups.0.param"):
         HIFIGAN.config_from(shapes, {"upsample_rates": [7, 8, 2, 2]})
 
 

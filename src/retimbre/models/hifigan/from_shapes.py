@@ -3,6 +3,7 @@
 Ours are EveryVoice's: the generator's without its prefix, the discriminators' with `mpd.` or `msd.`.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
@@ -16,7 +17,7 @@ from retimbre.errors import CheckpointError
 from retimbre.models.assumptions import Assumption
 from retimbre.models.family import Inferred, Shapes, unwrapped
 from retimbre.models.hifigan.config import DiscriminatorConfig, GeneratorConfig
-from retimbre.models.votes import vote
+from retimbre.models.votes import count, vote
 
 Value = TypeVar("Value")
 
@@ -34,6 +35,7 @@ JUDGES = ("msd_layers", "mpd_layers")  # EveryVoice's words for how many scales,
 UNKNOWABLE = (
     "msd_layers and mpd_layers: the discriminators are not in the file; EveryVoice's usual ones are named",
 )
+WITNESSES = (".bias", keys.LENGTH, keys.DIRECTION)
 ACTIVATION = "original_hifigan_leaky_relu"
 
 
@@ -65,11 +67,16 @@ def original_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return keys.older_weight_norm(tensors)
 
 
-def discriminator_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The discriminators' weights of a file under our names; empty where it has none."""
+def discriminator_ledger(tensors: Mapping[str, Tensor]) -> Ledger:
+    """The discriminators' weights of a file on their way to our names; empty where it has none."""
     ledger = unwrapped(tensors)
     take(ledger)
-    return ledger.aside
+    return ledger.only_aside()
+
+
+def discriminator_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The discriminators' weights of a file under our names; empty where it has none."""
+    return discriminator_ledger(tensors).tensors
 
 
 def istft_window(config: GeneratorConfig) -> dict[str, Tensor]:
@@ -194,24 +201,34 @@ class _Layers:
         self._named = named
         self.resblock: Literal["1", "2"] = "1" if any(".convs1." in name for name in named) else "2"
         self.convs = "convs1" if self.resblock == "1" else "convs"
-        self.n_stages = _count(named, "ups.")
-        n_resblocks = _count(named, "resblocks.")
-        if not self.n_stages or not n_resblocks or n_resblocks % self.n_stages:
+        # Where weight norm was folded, length and direction are one witness: both parts must be asked alone.
+        self.n_stages = max(count(named, [f"ups.{{}}{part}"]) for part in (".bias", keys.DIRECTION))
+        kinds = [f"{convs}.0{part}" for convs in ("convs", "convs1", "convs2") for part in WITNESSES]
+        n_resblocks = count(named, [f"resblocks.{{}}.{kind}" for kind in kinds])
+        if not self.n_stages or not n_resblocks:
             raise CheckpointError(
                 "these are not the tensors of a HiFi-GAN generator",
                 expected="layers ups.0 … and the same number of resblocks for each of them",
                 found=f"{self.n_stages} upsampling stages and {n_resblocks} residual blocks",
                 do="'retimbre inspect FILE' says what a file holds",
             )
-        self.n_blocks = n_resblocks // self.n_stages
-        self.n_convs = _count(named, f"resblocks.0.{self.convs}.")
+        self.n_blocks = math.ceil(n_resblocks / self.n_stages)  # where one is missing, it is named
+        self.n_convs = count(
+            named,
+            [
+                f"resblocks.{block}.{self.convs}.{{}}{part}"
+                for block in range(n_resblocks)
+                for part in WITNESSES
+            ],
+        )
 
     def initial_channels(self) -> int:
         first = {f"ups.0{keys.LENGTH}": 0, f"ups.0{keys.DIRECTION}": 0}
         return vote(self._named, "the first channels", {**self._claims("conv_pre"), **first})
 
     def outputs(self, layer: str) -> int:
-        return vote(self._named, f"the outputs of {layer}", self._claims(layer))
+        claims = {layer + keys.DIRECTION: 0, f"{layer}.bias": 0}  # the length may be made of the direction
+        return vote(self._named, f"the outputs of {layer}", claims)
 
     def block_kernel(self, block: int) -> int:
         """Of the so-manieth residual block of every stage."""
@@ -232,7 +249,7 @@ class _Layers:
         if len(self._named.get(name, ())) != 3:
             raise CheckpointError(
                 f"a generator's layer '{layer}' is missing",
-                expected=f"a tensor named {name} with three axes",
+                expected=f"a tensor '{name}' with three axes",
                 found=f"shape {self._named[name]}"
                 if name in self._named
                 else f"{len(self._named)} other tensors",
@@ -247,7 +264,7 @@ def _require_even_rest(found: _Layers, rates: tuple[int, ...], kernels: tuple[in
             raise CheckpointError(
                 f"no upsampling by {rate} has such a kernel",
                 expected=f"{rate} plus an even number",
-                found=f"{kernel} in ups.{stage}{keys.DIRECTION}, of shape {found.shape(f'ups.{stage}')}",
+                found=f"{kernel} in 'ups.{stage}{keys.DIRECTION}', of shape {found.shape(f'ups.{stage}')}",
                 do="state the rates, if this kernel is right: --assume upsample_rates=[…]",
             )
 

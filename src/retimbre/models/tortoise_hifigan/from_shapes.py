@@ -98,7 +98,8 @@ class _Layers:
         n_first = sum(".convs1." in name for name in shapes)
         self.resblock: Literal["1", "2"] = "1" if n_first > sum(".convs." in name for name in shapes) else "2"
         self.convs = ("convs1", "convs2") if self.resblock == "1" else ("convs",)
-        self.n_stages = count(shapes, [f"ups.{{}}{part}" for part in PARTS])
+        # Where weight norm was folded, length and direction are one witness: both parts must be asked alone.
+        self.n_stages = max(count(shapes, [f"ups.{{}}{part}"]) for part in (".bias", DIRECTION))
         n_blocks = count(
             shapes, [f"resblocks.{{}}.{convs}.0{part}" for convs in self.convs for part in PARTS]
         )
