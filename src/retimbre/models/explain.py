@@ -87,6 +87,7 @@ def explain(contents: Contents, *, stated: Mapping[str, Any] | None = None) -> E
         stated: What the user says of values that would be assumed, by the assumption's name.
     """
     if stated:
+        _require_values(stated)
         try:
             usual = _explain(contents, {})
         except CheckpointError:
@@ -94,6 +95,13 @@ def explain(contents: Contents, *, stated: Mapping[str, Any] | None = None) -> E
         else:
             _require_asked(usual, stated)
     return _explain(contents, stated or {})
+
+
+def _require_values(stated: Mapping[str, Any]) -> None:
+    if empty := [name for name, value in stated.items() if value is None]:
+        raise CheckpointError(
+            f"nothing is stated about '{empty[0]}'", expected="a value", found="null", do="leave it out"
+        )
 
 
 def _require_asked(usual: Explained, stated: Mapping[str, Any]) -> None:
@@ -195,7 +203,7 @@ def _sized(
         raise type(error)(
             respelled(error.what, ledger.source), expected=expected, found=found, do=error.do
         ) from error
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, ArithmeticError) as error:
         # A configuration from a file may hold anything in any place.
         raise CheckpointError(
             f"the sizes of this {what} make no sense", found=f"{type(error).__name__}: {error}"

@@ -104,9 +104,13 @@ class _Hints:
 
     def heads(self, part: str) -> int:
         told = self._of_stack(part, "n_heads", "heads")
-        return self._told(
-            told, f"{part}.heads", ConformerSizes.n_heads, "attention heads, EveryVoice's usual number"
-        )
+        because = "attention heads, EveryVoice's usual number"
+        heads = self._told(told, f"{part}.heads", ConformerSizes.n_heads, because)
+        if type(heads) is not int or heads < 1:
+            raise CheckpointError(
+                f"{part}.heads makes no sense", expected="a whole number from 1", found=repr(heads)[:80]
+            )
+        return heads
 
     def dropout(self, part: str) -> float:
         told = self._of_stack(part, "dropout", "dropout")

@@ -35,6 +35,7 @@ JUDGES = ("msd_layers", "mpd_layers")  # EveryVoice's words for how many scales,
 UNKNOWABLE = (
     "msd_layers and mpd_layers: the discriminators are not in the file; EveryVoice's usual ones are named",
 )
+LARGEST = 1 << 16  # of any number beside the tensors
 WITNESSES = (".bias", keys.LENGTH, keys.DIRECTION)
 ACTIVATION = "original_hifigan_leaky_relu"
 
@@ -318,10 +319,11 @@ def _dilations(
         return dilations
     rows = given if isinstance(given, list | tuple) else ()
     # EveryVoice gives three dilations for either kind of block; the second kind uses the first two.
-    dilations = tuple(_numbers(row, "resblock_dilations")[: found.n_convs] for row in rows)
+    n_read = found.n_convs if found.resblock == "2" else None
+    dilations = tuple(_numbers(row, "resblock_dilations")[:n_read] for row in rows)
     if len(dilations) != len(kernels) or any(len(row) != found.n_convs for row in dilations):
         raise _contradiction(
-            "resblock_dilations", f"{len(kernels)} lists of {found.n_convs} numbers", str(given)
+            "resblock_dilations", f"{len(kernels)} lists of {found.n_convs} numbers", str(given)[:80]
         )
     return dilations
 
@@ -345,9 +347,9 @@ def _judges_section(beside: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _numbers(given: object, name: str) -> tuple[int, ...]:
-    if isinstance(given, list | tuple) and all(type(number) is int and number > 0 for number in given):
+    if isinstance(given, list | tuple) and all(type(n) is int and 0 < n <= LARGEST for n in given):
         return tuple(given)
-    raise _contradiction(name, "a list of positive whole numbers", repr(given))
+    raise _contradiction(name, f"a list of whole numbers from 1 to {LARGEST:,}", repr(given)[:80])
 
 
 def _contradiction(name: str, expected: str, found: str) -> CheckpointError:

@@ -51,6 +51,7 @@ DIM = {
 N_SYMBOLS = {SYMBOLS: 0, "text_head.weight": 0, "text_head.bias": 0}
 N_CODES = {CODES: 0, "mel_head.weight": 0, "mel_head.bias": 0}
 
+LARGEST = 1 << 20  # of any number that is stated
 UNKNOWABLE = (
     "max_mel_tokens and max_conditioning_inputs one by one: only their sum is a size",
     "types against number_text_tokens: only their product is a size",
@@ -140,8 +141,8 @@ class _Stated:
 
     def whole(self, name: str, field: str, usual: int, because: str, *, least: int = 0) -> int:
         value = self.told.value(name, field=field, usual=usual, because=because)
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise _nonsense(name, value, f"a whole number from {least}")
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= LARGEST:
+            raise _nonsense(name, value, f"a whole number from {least} to {LARGEST:,}")
         return value
 
     def residual(self) -> Residual:

@@ -3,7 +3,6 @@
 Our names are TorToiSe's.
 """
 
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +17,7 @@ from retimbre.models.tortoise_random_latent.config import N_SCALED, RandomLatent
 from retimbre.models.votes import vote
 
 NAMES = tuple(f"layers.{layer}.{end}" for layer in range(1 + N_SCALED) for end in ("weight", "bias"))
+LARGEST_SCALE = 1000
 N_STRANGE = 2  # names that may be missing, and as many that may be there besides: damage, not another family
 
 
@@ -43,10 +43,10 @@ def config_from(shapes: Shapes, known: Mapping[str, Any]) -> Inferred:
     scale = told.value(
         "lr_mul", field="rate_scale", usual=0.1, because="fixed in TorToiSe's class, as in all known files"
     )
-    if type(scale) not in (int, float) or not 0 < scale <= sys.float_info.max:
+    if type(scale) not in (int, float) or not 0 < scale <= LARGEST_SCALE:
         raise CheckpointError(
             "the lr_mul stated for this generator of voices makes no sense",
-            expected="a number above 0",
+            expected=f"a number above 0, at most {LARGEST_SCALE:,}",
             found=repr(scale),
             do="leave '--assume lr_mul=…' away, or give another value",
         )
