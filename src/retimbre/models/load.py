@@ -77,10 +77,24 @@ def save_model(
     Args:
         extra: Further tensors, such as a vocoder's discriminators.
     """
+    return save_tensors(path, {**model.state_dict(), **(extra or {})}, description)
+
+
+def save_tensors(
+    path: Path | str,
+    tensors: Mapping[str, Tensor],
+    description: Description,
+    metadata: Mapping[str, str] | None = None,
+) -> Path:
+    """As `save_model`, without a network.
+
+    Args:
+        metadata: Further text for the head of the file.
+    """
     path = Path(path)
     path = path if path.suffix == ENDING else path.with_name(path.name + ENDING)
     described = description.to_dict()
-    metadata = {METADATA_KEY: json.dumps(described), "format": "pt"}
-    write_safetensors(path, {**model.state_dict(), **(extra or {})}, metadata)
+    head = {METADATA_KEY: json.dumps(described), "format": "pt", **(metadata or {})}
+    write_safetensors(path, tensors, head)
     write_json(path.with_suffix(".json"), described)
     return path
