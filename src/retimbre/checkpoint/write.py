@@ -1,6 +1,5 @@
 """Files with weights and facts, written so that a crash leaves either the old file or the new one."""
 
-import io
 import json
 import os
 import secrets
@@ -17,7 +16,7 @@ from retimbre.errors import CheckpointError
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Tensors and plain text beside them; shared or strided tensors are written out in full."""
-    own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    own = owned(tensors)
     replace_file(path, lambda temporary: save_file(own, temporary, metadata=dict(metadata)))
 
 
@@ -29,9 +28,17 @@ def write_json(path: Path, content: object) -> None:
 
 def write_torch_tensor(path: Path, tensor: Tensor) -> None:
     """One tensor in torch's own format, as EveryVoice reads predicted spectrograms."""
-    buffer = io.BytesIO()
-    torch.save(tensor.detach().cpu().contiguous().clone(), buffer)
-    replace_file(path, lambda temporary: temporary.write_bytes(buffer.getbuffer()))
+    write_torch(path, owned({"": tensor})[""])
+
+
+def write_torch(path: Path, content: object) -> None:
+    """Tensors and plain values as torch.save writes them, for the programs that read nothing else."""
+    replace_file(path, lambda temporary: torch.save(content, temporary))
+
+
+def owned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Each in memory of its own: that of a tensor may be larger, and would be written whole."""
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
 
 
 def write_text(path: Path, text: str) -> None:

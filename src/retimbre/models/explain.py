@@ -15,7 +15,7 @@ from torch import Tensor
 from retimbre.audio.mel import MelSpec, mel_librosa
 from retimbre.checkpoint.ledger import Entry, Ledger
 from retimbre.checkpoint.read import Contents, read
-from retimbre.errors import CheckpointError
+from retimbre.errors import CheckpointError, UnknownFamily
 from retimbre.models.assumptions import Assumption, sentence
 from retimbre.models.complete import network_outline, outline_of, require_complete, shapes_of
 from retimbre.models.description import Description, sizes_of
@@ -26,6 +26,7 @@ from retimbre.models.hifigan import HIFIGAN
 from retimbre.models.hifigan.discriminators import Discriminators
 from retimbre.models.hifigan.from_shapes import discriminator_config_from, discriminator_tensors
 from retimbre.models.origin import Origin, assumed_mel, companion_of, origin_of
+from retimbre.models.other_files import recognise
 from retimbre.models.registry import family_of
 
 
@@ -96,7 +97,7 @@ def _require_asked(usual: Explained, stated: Mapping[str, Any]) -> None:
 
 def _explain(contents: Contents, stated: Mapping[str, Any]) -> Explained:
     outline = outline_of(contents.tensors)
-    family = family_of(shapes_of(unwrapped(outline).tensors))
+    family = _family_of(contents, outline)
     origin = origin_of(contents, family)
     if origin.own and origin.own.family != family.name:
         raise CheckpointError("description and tensors differ", expected=origin.own.family, found=family.name)
@@ -122,6 +123,18 @@ def _explain(contents: Contents, stated: Mapping[str, Any]) -> Explained:
         contents=contents,
         features=origin.symbol_features,
     )
+
+
+def _family_of(contents: Contents, outline: Mapping[str, Tensor]) -> Family:
+    try:
+        return family_of(shapes_of(unwrapped(outline).tensors))
+    except UnknownFamily as error:
+        known = recognise(contents)
+        if known is None:
+            raise
+        raise UnknownFamily(
+            known.what, expected=error.expected, do="see what 'retimbre inspect FILE' says about it"
+        ) from error
 
 
 def _add_features(ledger: Ledger, family: Family, features: Tensor | None) -> None:

@@ -13,15 +13,19 @@ from typing import Any, cast
 from torch import Tensor
 
 from retimbre.audio.mel import spec_type
+from retimbre.checkpoint.write import owned
 from retimbre.data.stats import Stat, Stats
 from retimbre.errors import CheckpointError
+from retimbre.models.complete import network_outline
 from retimbre.models.description import Description
 from retimbre.models.explain import Explained
 from retimbre.models.fastspeech2.config import FastSpeech2Config
-from retimbre.models.hifigan.config import GeneratorConfig
+from retimbre.models.hifigan.config import DiscriminatorConfig, GeneratorConfig
+from retimbre.models.hifigan.discriminators import Discriminators
 from retimbre.models.hifigan.from_shapes import istft_window
 from retimbre.models.kept import kept_of
 from retimbre.text.normalise import DOTTED
+from retimbre.text.symbols import PAD, PUNCTUATION, SILENCE, TAGS
 
 LIGHTNING = "2.6.1"  # EveryVoice 0.5.0 asks every file which version of Lightning wrote it
 NOBODY = {"contact_name": "unknown", "contact_email": "unknown@example.org"}  # EveryVoice demands somebody
@@ -30,7 +34,9 @@ DATASET = "retimbre"  # a label that EveryVoice puts before the names of lists o
 TEXT_TO_SPEC = {"name": "FastSpeech2", "version": "1.3"}
 VOCODER = {"name": "HiFiGAN", "version": "1.0"}
 GENERATOR = {"name": "HiFiGANGenerator", "version": "1.0"}
+GENERATOR_ALONE = "write the generator alone: --part generator"
 CONFIG_VERSION = "1.0"
+OWN_ROWS = frozenset((PAD, " ", *SILENCE, *TAGS, *(sign for signs in PUNCTUATION.values() for sign in signs)))
 
 
 def everyvoice_checkpoint(found: Explained, *, generator_only: bool = False) -> dict[str, Any]:
@@ -44,10 +50,10 @@ def everyvoice_checkpoint(found: Explained, *, generator_only: bool = False) -> 
         CheckpointError: EveryVoice knows no such model, or a vocoder has no discriminators to train with.
     """
     kept = kept_of(found.contents)
-    tensors = _owned(found.weights())
+    tensors = owned(found.weights())
     is_vocoder = found.family.name == "hifigan"
     if is_vocoder and not generator_only:
-        tensors |= _owned(_judges(found))
+        tensors |= owned(_judges(found))
     content: dict[str, Any] = {
         "epoch": kept.get("epoch", 0),
         "global_step": found.description.step,
@@ -75,11 +81,6 @@ def _info(is_vocoder: bool, generator_only: bool, kept: Mapping[str, Any]) -> di
     return dict(kept.get("model_info") or TEXT_TO_SPEC)
 
 
-def _owned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The memory of a tensor may be larger than the tensor, and would be written whole."""
-    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-
-
 def _judges(found: Explained) -> dict[str, Tensor]:
     judges = found.discriminators()
     if not judges:
@@ -87,9 +88,24 @@ def _judges(found: Explained) -> dict[str, Tensor]:
             f"{found.contents.path.name} has no discriminators, and a full vocoder of EveryVoice has",
             expected="a full checkpoint",
             found="a generator alone",
-            do="write the generator alone: --part generator",
+            do=GENERATOR_ALONE,
+        )
+    outline = network_outline(Discriminators, DiscriminatorConfig(periods=_periods(found)))
+    narrow = [
+        name for name, tensor in judges.items() if name in outline and tensor.shape != outline[name].shape
+    ]
+    if narrow:
+        raise CheckpointError(
+            f"the discriminators of {found.contents.path.name} are narrower than EveryVoice's fixed ones",
+            expected=f"{narrow[0]} of shape {tuple(outline[narrow[0]].shape)}",
+            found=f"{tuple(judges[narrow[0]].shape)}",
+            do=GENERATOR_ALONE,
         )
     return judges
+
+
+def _periods(found: Explained) -> tuple[int, ...]:
+    return tuple(found.description.sizes.get("periods") or DiscriminatorConfig.periods)
 
 
 def _hyper_parameters(found: Explained) -> dict[str, Any]:
@@ -131,7 +147,8 @@ def _text(described: Description) -> dict[str, Any]:
     rules, special = described.text_rules, described.special_rules
     level = "characters" if described.text_level == "characters" else "phones"
     return {
-        "symbols": {f"{DATASET}_{level}": list(described.symbols[1:])},  # the first row is padding
+        # The order is that of `realized_symbols`; EveryVoice adds its own rows to what is declared here.
+        "symbols": {f"{DATASET}_{level}": [symbol for symbol in described.symbols if symbol not in OWN_ROWS]},
         "to_replace": dict(rules.to_replace),
         "cleaners": _dotted(rules.cleaners),
         "language_to_replace": {name: dict(pairs) for name, pairs in special.language_to_replace.items()},

@@ -3,10 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from retimbre.checkpoint.read import read
-from retimbre.data.writing import write_with
+from retimbre.checkpoint.write import write_torch
 from retimbre.errors import CheckpointError
 from retimbre.models.explain import Explained, explain
 from retimbre.models.load import ENDING, save_tensors
@@ -31,7 +29,7 @@ def export_spec_to_wav(checkpoint: Path, output: Path) -> Path:
     if output.suffix == ENDING:
         return save_tensors(output, found.weights(), replace(found.description, is_exported=True))
     content = everyvoice_checkpoint(found, generator_only=True)
-    write_with(output, lambda part: torch.save(content, part))
+    write_torch(output, content)
     return output
 
 
