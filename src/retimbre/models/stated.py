@@ -2,7 +2,6 @@
 
 # ruff: noqa: ANN401 (what is stated may be anything)
 
-import math
 from typing import Any
 
 from retimbre.errors import CheckpointError
@@ -32,7 +31,7 @@ def rows_of_numbers(value: Any, name: str, n_rows: int, n: int) -> tuple[tuple[i
 
 def share(value: Any, name: str) -> float:
     """A number from 0 up to, not including, 1."""
-    if type(value) in (int, float) and math.isfinite(value) and 0 <= value < 1:
+    if type(value) in (int, float) and 0 <= value < 1:
         return float(value)
     raise _refused(name, "a number from 0 to below 1", value)
 
