@@ -52,6 +52,12 @@ def test_a_folded_weight_without_numbers_has_the_shapes_of_one_with_numbers(shap
     assert {n: t.shape for n, t in real.tensors.items()} == {n: t.shape for n, t in bare.tensors.items()}
 
 
+@pytest.mark.parametrize("shape", [(), (4,)])
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_what_can_be_no_weight_keeps_its_name(shape, device):
+    assert list(taken({"a.0.weight": torch.ones(shape, device=device)}).tensors) == ["a.0.weight"]
+
+
 def test_other_layers_are_left_alone():
     others = {"b.weight": torch.ones(2, 2), "a.0.weight_u": torch.ones(2), "xa.0.weight_g": torch.ones(2)}
 

@@ -23,6 +23,8 @@ def take_weight_norm(ledger: Ledger, layers: str) -> None:
         layer, _, last = name.rpartition(".")
         ledger.rename(name, layer + OLDER[last], "weight norm, as torch 2 names it")
     for name in ledger.names(rf"(?:{layers})\.weight"):
+        if ledger.tensors[name].dim() < 2:
+            continue  # damaged: it will be named as unknown
         layer = name.removesuffix(".weight")
         pair = unfolded({name: ledger.tensors[name]}, [layer])
         ledger.replace(
