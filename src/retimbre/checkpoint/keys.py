@@ -76,7 +76,6 @@ def _parametrized_name(name: str, names: Mapping[str, object]) -> str:
 
 def _length(direction: Tensor) -> Tensor:
     if direction.is_meta:  # there torch would load its compiler for a norm, which takes seconds
-        return direction.new_empty((len(direction), *(1 for _ in direction.shape[1:])))
         return direction.new_empty([n if axis == 0 else 1 for axis, n in enumerate(direction.shape)])
     length: Tensor = vector_norm(direction, dim=tuple(range(1, direction.dim())), keepdim=True)
     return length

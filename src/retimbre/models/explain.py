@@ -28,6 +28,8 @@ from retimbre.models.hifigan.from_shapes import discriminator_config_from, discr
 from retimbre.models.origin import Origin, assumed_mel, companion_of, origin_of
 from retimbre.models.other_files import recognise
 from retimbre.models.registry import family_of
+from retimbre.models.tortoise_ar import TORTOISE_AR
+from retimbre.models.tortoise_ar.variants import kwargs_of, variant_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,8 @@ class Explained:
 
     Args:
         config: The family's config.
+        variant: Which of several programs that define the network wrote it, where that shows.
+        reference_kwargs: Arguments with which the tool that it comes from would build the network.
         outline: Its tensors under our names, with shapes and types but without numbers.
         entries: What became of each tensor of the file.
         dropped: Name of a tensor that is not used -> why.
@@ -46,6 +50,8 @@ class Explained:
 
     family: Family
     config: Any
+    variant: str | None = None
+    reference_kwargs: Mapping[str, Any]
     outline: Mapping[str, Tensor]
     description: Description
     written_by: str
@@ -103,21 +109,27 @@ def _explain(contents: Contents, stated: Mapping[str, Any]) -> Explained:
         raise CheckpointError("description and tensors differ", expected=origin.own.family, found=family.name)
     ledger = family.ledger_of(outline)
     _add_features(ledger, family, origin.symbol_features)
-    inferred = _sized(family, ledger, {**origin.known, **stated})
-    require_complete(family.name, network_outline(family.build, inferred.config), ledger)
+    known = {**origin.known, **stated}
     companion = companion_of(contents.path) if family is HIFIGAN else None
-    judges = discriminator_tensors(outline_of(read(companion).tensors)) if companion else ledger.aside
+    judges = _judges(
+        discriminator_tensors(outline_of(read(companion).tensors)) if companion else ledger.aside, known
+    )
+    inferred = _sized(family, ledger, known | dict(judges.reference if judges else {}))
+    require_complete(family.name, network_outline(family.build, inferred.config), ledger)
     described = _described(family, inferred, origin, judges, stated)
     _require_consistent(family, inferred, described)
+    variant = variant_of(unwrapped(outline).tensors) if family is TORTOISE_AR else None
     return Explained(
         family=family,
         config=inferred.config,
+        variant=variant,
+        reference_kwargs=_reference_kwargs(family, inferred, variant),
         outline=ledger.tensors,
         description=described,
         written_by=origin.written_by,
         entries=ledger.entries(),
         dropped=ledger.dropped(),
-        has_discriminators=bool(judges),
+        has_discriminators=judges is not None,
         companion=companion,
         unknowable=inferred.unknowable,
         contents=contents,
@@ -135,6 +147,29 @@ def _family_of(contents: Contents, outline: Mapping[str, Tensor]) -> Family:
         raise UnknownFamily(
             known.what, expected=error.expected, do="see what 'retimbre inspect FILE' says about it"
         ) from error
+
+
+def _judges(tensors: Mapping[str, Tensor], known: Mapping[str, Any]) -> Inferred | None:
+    """The sizes of a vocoder's discriminators, if there are any; then they are complete."""
+    if not tensors:
+        return None
+    found = discriminator_config_from(shapes_of(tensors), known)
+    require_complete("set of discriminators", network_outline(Discriminators, found.config), Ledger(tensors))
+    return found
+
+
+def _reference_kwargs(family: Family, inferred: Inferred, variant: str | None) -> dict[str, Any]:
+    if variant:
+        return kwargs_of(inferred.config, variant)
+    return merged(family.reference_kwargs(inferred.config), inferred.reference)
+
+
+def merged(usual: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
+    """`usual`, with what is told in its place, level by level; nothing that `usual` does not name."""
+    return {
+        name: merged(value, told.get(name, {})) if isinstance(value, Mapping) else told.get(name, value)
+        for name, value in usual.items()
+    }
 
 
 def _add_features(ledger: Ledger, family: Family, features: Tensor | None) -> None:
@@ -157,7 +192,7 @@ def _described(
     family: Family,
     inferred: Inferred,
     origin: Origin,
-    judges: Mapping[str, Tensor],
+    judges: Inferred | None,
     stated: Mapping[str, Any],
 ) -> Description:
     facts = dict(origin.facts)
@@ -167,12 +202,8 @@ def _described(
         facts["spectrogram"], more = _usual_mel(family, inferred)
         assumed.extend(more)
     if judges:
-        found = discriminator_config_from(shapes_of(judges), {**origin.known, **stated})
-        require_complete(
-            "set of discriminators", network_outline(Discriminators, found.config), Ledger(judges)
-        )
-        sizes["periods"] = list(found.config.periods)  # no tensor tells them; kept for training
-        assumed.extend(found.assumed)
+        sizes["periods"] = list(judges.config.periods)  # no tensor tells them; kept for training
+        assumed.extend(judges.assumed)
     if origin.own:
         still = tuple(assumption for assumption in origin.own.assumed if assumption.name not in stated)
         return replace(origin.own, sizes=sizes, assumed=still) if stated else origin.own

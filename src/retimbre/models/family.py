@@ -1,7 +1,7 @@
 """Family: what every kind of model offers, so that a file with weights can be understood and loaded."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -32,11 +32,14 @@ class Inferred:
         config: The family's own config.
         assumed: One for each value that was assumed.
         unknowable: What no tensor tells and what makes no difference to the weights, a phrase each.
+        reference: Arguments of the family's tool that are no sizes of the network, as the file tells them;
+            nested like `Family.reference_kwargs`, which has the tool's own defaults for them.
     """
 
     config: Any
     assumed: tuple[Assumption, ...] = ()
     unknowable: tuple[str, ...] = ()
+    reference: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

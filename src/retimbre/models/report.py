@@ -21,6 +21,7 @@ class Report:
 
     Args:
         family: None if no family explains the file; `problem` says why then.
+        variant: Which of several programs that define the network it is of, where names tell.
         stage: The part of a chain that it plays.
         kind: What a file is that is known, but no model of a family here, such as `xtts-v2`.
         recognised: A sentence about it.
@@ -46,6 +47,7 @@ class Report:
     sha256: str | None = None
     weights_at: str | None = None
     family: str | None = None
+    variant: str | None = None
     stage: str | None = None
     kind: str | None = None
     recognised: str | None = None
@@ -88,6 +90,7 @@ class Report:
         return {
             "path": str(self.path),
             "family": self.family,
+            "variant": self.variant,
             "stage": self.stage,
             "kind": self.kind,
             "recognised": self.recognised,

@@ -27,6 +27,8 @@ MARKERS = ("variance_adaptor.duration_predictor.", "mel_linear.")
 STYLE_TOKENS = "gst.stl.gst_embs"
 SYMBOLS = "text_input_layer.weight"
 FEATURES = "text_input_layer.features"  # of each symbol; only our own files hold them
+STACKS, PREDICTORS = ("encoder", "decoder"), ("energy", "duration", "pitch")
+BESIDES = ("target_text_representation_level", "max_length", "mel_loss")  # in EveryVoice's configuration
 STYLE_LAYER = "gst.ref_enc.convs.{}"
 
 
@@ -83,7 +85,12 @@ def config_from(shapes: Shapes, known: Known) -> Inferred:
         style=_style(shapes, dim) if _has(shapes, "gst.") else None,
         silence=hints.silence(),
     )
-    return Inferred(config=config, assumed=tuple(hints.assumed))
+    return Inferred(
+        config=config,
+        assumed=tuple(hints.assumed),
+        unknowable=hints.unknowable(has_features=n_features is not None),
+        reference=hints.reference(),
+    )
 
 
 class _Hints:
@@ -127,6 +134,32 @@ class _Hints:
 
     def silence(self) -> float:
         return float(self.ours.get("silence", FastSpeech2Config.silence))
+
+    def reference(self) -> dict[str, Any]:
+        """What EveryVoice's configuration says besides the sizes of its network."""
+        losses = {
+            part: {"loss": loss}
+            for part in PREDICTORS
+            if isinstance(loss := self._of_predictor(part, "loss"), str)
+        }
+        told = {name: self.theirs[name] for name in BESIDES if isinstance(self.theirs.get(name), str | int)}
+        return told | ({"variance_predictors": losses} if losses else {})
+
+    def unknowable(self, *, has_features: bool) -> tuple[str, ...]:
+        """What training or the symbols had, and no tensor shows; only where nothing tells it."""
+        told = self.reference()
+        has_dropout = all(self._of_stack(part, "dropout", "dropout") is not None for part in STACKS) and all(
+            self._of_predictor(part, "dropout") is not None for part in PREDICTORS
+        )
+        has_losses = "mel_loss" in told and len(told.get("variance_predictors", {})) == len(PREDICTORS)
+        phrases = {
+            "dropout of encoder, decoder and predictors: it matters in training alone": has_dropout,
+            "loss of each predictor and mel_loss: they matter in training alone": has_losses,
+            "max_length: EveryVoice does not use it": "max_length" in told,
+            "target_text_representation_level, characters or phones: both are rows of one table": has_features
+            or "target_text_representation_level" in told,
+        }
+        return tuple(phrase for phrase, is_told in phrases.items() if not is_told)
 
     def _told(self, told: Any, name: str, usual: Any, because: str) -> Any:  # noqa: ANN401 (a number or a word)
         """What the file says, or else the user by this name, or else what is usual."""

@@ -30,6 +30,10 @@ PARTS = ("conv_pre", "ups", "resblocks", "conv_post")
 PERIODS = (2, 3, 5, 7, 11)
 V3_KERNELS, V3_DILATIONS = (3, 5, 7), ((1, 2), (2, 6), (3, 12))  # as published, residual blocks of kind "2"
 STATED = ("upsample_rates", "resblock_dilation_sizes", "periods")  # by the user
+JUDGES = ("msd_layers", "mpd_layers")  # EveryVoice's words for how many scales, and which periods
+UNKNOWABLE = (
+    "msd_layers and mpd_layers: the discriminators are not in the file; EveryVoice's usual ones are named",
+)
 ACTIVATION = "original_hifigan_leaky_relu"
 
 
@@ -124,7 +128,13 @@ def config_from(shapes: Shapes, known: Mapping[str, Any]) -> Inferred:
         )
     except ValueError as error:
         raise CheckpointError("a generator's sizes contradict each other", found=str(error)) from error
-    return Inferred(config=config, assumed=tuple(assumed))
+    reference = _judges_section(beside)
+    return Inferred(
+        config=config,
+        assumed=tuple(assumed),
+        unknowable=() if len(reference) == len(JUDGES) else UNKNOWABLE,
+        reference=reference,
+    )
 
 
 def discriminator_config_from(shapes: Shapes, known: Mapping[str, Any]) -> Inferred:
@@ -148,14 +158,21 @@ def discriminator_config_from(shapes: Shapes, known: Mapping[str, Any]) -> Infer
         vote(shapes, "the channels in a group", _weights("msd", n_scales, layer, axis=1))
         for layer in range(7)
     )
-    config = DiscriminatorConfig(
-        periods=periods or PERIODS[:n_periods],
-        n_scales=n_scales,
-        period_channels=period_channels,
-        scale_channels=scale_channels,
-        scale_groups=tuple(n_in // n for n_in, n in zip(inputs, of_group, strict=True)),
+    try:
+        config = DiscriminatorConfig(
+            periods=periods or PERIODS[:n_periods],
+            n_scales=n_scales,
+            period_channels=period_channels,
+            scale_channels=scale_channels,
+            scale_groups=tuple(n_in // n for n_in, n in zip(inputs, of_group, strict=True)),
+        )
+    except ValueError as error:
+        raise CheckpointError("the discriminators' sizes contradict each other", found=str(error)) from error
+    return Inferred(
+        config=config,
+        assumed=() if periods else (usual,),
+        reference={"msd_layers": n_scales, "mpd_layers": list(config.periods)},
     )
-    return Inferred(config=config, assumed=() if periods else (usual,))
 
 
 def _judges_channels(shapes: Shapes, kind: str, n_judges: int, layer: int) -> int:
@@ -243,7 +260,7 @@ def _beside(known: Mapping[str, Any]) -> Mapping[str, Any]:
     """The model's part of the plain values: EveryVoice has it two levels deep."""
     config = known.get("config")
     model = config.get("model") if isinstance(config, Mapping) else None
-    stated = {name: known[name] for name in STATED if name in known}
+    stated = {name: known[name] for name in (*STATED, *JUDGES) if name in known}
     return {**model, **stated} if isinstance(model, Mapping) else known
 
 
@@ -300,6 +317,14 @@ def _known_periods(beside: Mapping[str, Any], n_periods: int) -> tuple[int, ...]
     if len(periods) != n_periods:
         raise _contradiction("mpd_layers", f"{n_periods} numbers", _listed(periods))
     return periods
+
+
+def _judges_section(beside: Mapping[str, Any]) -> dict[str, Any]:
+    """What is told of discriminators, in EveryVoice's words, as far as it makes sense."""
+    n_scales, periods = beside.get("msd_layers"), beside.get("mpd_layers", beside.get("periods"))
+    told: dict[str, Any] = {"msd_layers": n_scales} if type(n_scales) is int else {}
+    is_list = isinstance(periods, list | tuple) and all(type(number) is int for number in periods)
+    return told | ({"mpd_layers": list(periods or ())} if is_list else {})
 
 
 def _numbers(given: object, name: str) -> tuple[int, ...]:
