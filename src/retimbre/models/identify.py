@@ -32,7 +32,7 @@ def identify(path: Path | str, *, assume: Mapping[str, Any] | None = None) -> Re
         assume: Values that no tensor tells, by the names in `Report.assumed`, instead of the usual ones.
 
     Raises:
-        CheckpointError: if it cannot be read at all, or tries to run code.
+        CheckpointError: if it cannot be read at all, tries to run code, or is not what `assume` says.
     """
     contents = read(Path(path))
     n_bytes = contents.path.stat().st_size
@@ -51,10 +51,20 @@ def identify(path: Path | str, *, assume: Mapping[str, Any] | None = None) -> Re
     try:
         return Report(**facts, **_explained(explain(contents, stated=assume)))
     except CheckpointError as error:
+        if assume and _is_explained(contents):
+            raise  # not the file is wrong, but what is stated
+        facts["has_discriminators"] = bool(discriminator_tensors(outline_of(contents.tensors)))
         if isinstance(error, UnknownFamily) and (known := recognise(contents)):
             return Report(**facts, **_recognised(known))
-        has_discriminators = bool(discriminator_tensors(outline_of(contents.tensors)))
-        return Report(**facts, has_discriminators=has_discriminators, problem=_problem(error, contents))
+        return Report(**facts, problem=error.what + (f": {error.found}" if error.found else ""))
+
+
+def _is_explained(contents: Contents) -> bool:
+    try:
+        explain(contents)
+    except CheckpointError:
+        return False
+    return True
 
 
 def identify_deep(path: Path | str, *, assume: Mapping[str, Any] | None = None) -> Report:
@@ -107,10 +117,10 @@ def _explained(found: Explained) -> dict[str, Any]:
 
 
 def _recognised(known: Recognised) -> dict[str, Any]:
-    return {"kind": known.name, "recognised": known.what, "sizes": known.facts, "assumed": known.assumed}
-
-
-def _problem(error: CheckpointError, contents: Contents) -> str:
-    if discriminator_tensors(outline_of(contents.tensors)):
-        return "discriminators without their generator, which the original HiFi-GAN keeps in g_… beside them"
-    return error.what + (f": {error.found}" if error.found else "")
+    return {
+        "kind": known.name,
+        "recognised": known.what,
+        "sizes": known.facts,
+        "assumed": known.assumed,
+        "step": known.facts.get("step", 0),
+    }

@@ -4,10 +4,12 @@ Ask here after the families: what one of them recognises is never looked at.
 """
 
 import sys
+from collections import Counter
 
 import torch
 
 from retimbre.checkpoint.read import Contents
+from retimbre.models.hifigan.from_shapes import discriminator_tensors
 from retimbre.models.other_networks import bigvgan, classifier, is_classifier, styletts2, xtts
 from retimbre.models.recognised import Recognised, Row, known, mapping, shapes_in, whole_number
 
@@ -113,6 +115,26 @@ def lightning(contents: Contents) -> Recognised | None:
     )
 
 
+def hifigan_discriminators(contents: Contents) -> Recognised | None:
+    """Discriminators without their generator, as the original HiFi-GAN writes them in `do_…`."""
+    tensors = discriminator_tensors(contents.tensors.meta())
+    if not tensors:
+        return None
+    judges = {tuple(name.split(".")[:3]) for name in tensors}  # mpd.discriminators.0
+    counts = Counter(f"{kind}_count" for kind, *_ in judges)
+    return Recognised(
+        name="hifigan-discriminators",
+        what="discriminators without their generator, which the original HiFi-GAN keeps in g_… beside them",
+        facts=known(
+            {
+                **dict(sorted(counts.items())),
+                "step": whole_number(contents.values.get("steps")),
+                "epoch": whole_number(contents.values.get("epoch")),
+            }
+        ),
+    )
+
+
 # The more telling first; a Lightning checkpoint may hold any of the others.
 ROWS: tuple[Row, ...] = (
     xtts,
@@ -123,5 +145,6 @@ ROWS: tuple[Row, ...] = (
     mel_norms,
     xtts_speakers,
     dlas_training_state,
+    hifigan_discriminators,
     lightning,
 )
