@@ -31,8 +31,10 @@ def fold_norm(ledger: Ledger, table: str) -> None:
                 found="two of them",
             )
     rows, weight, bias = (ledger.tensors[name] for name in (table, *norms))
+    # The norm speaks with two voices: where both contradict the rows, the rows are wrong.
+    width = weight.shape[-1:] if weight.shape == bias.shape else rows.shape[-1:]
     for name, tensor, axes in ((table, rows, 2), (norms[0], weight, 1), (norms[1], bias, 1)):
-        if not tensor.is_floating_point() or tensor.dim() != axes or tensor.shape[-1] != rows.shape[-1]:
+        if not tensor.is_floating_point() or tensor.dim() != axes or tensor.shape[-1:] != width:
             raise CheckpointError(
                 f"'{ledger.source(name)}' is no part of a table with a norm",
                 expected=f"real numbers, {_axes(axes)}, the last one as long as a row",

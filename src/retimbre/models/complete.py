@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from retimbre.checkpoint.keys import older_weight_norm
 from retimbre.checkpoint.lazy import LazyTensors
 from retimbre.checkpoint.ledger import Ledger
 from retimbre.errors import CheckpointError
@@ -88,7 +89,7 @@ def require_complete(what: str, outline: Mapping[str, Tensor], ledger: Ledger) -
         if name in expected and ledger.tensors[name].is_floating_point() != outline[name].is_floating_point()
     ]
     faults = [
-        *_some("missing", missing, visible),
+        *_some("missing", missing, _spellings),
         *_some("not known", unknown, lambda name: _with_nearest(name, ledger.source(name), expected)),
         *_some("of another shape", wrong, lambda name: _reshaped(name, ledger, found, expected)),
         *_some(
@@ -110,6 +111,12 @@ def _some(kind: str, names: list[str], said: Callable[[str], str]) -> Iterable[s
     if names:
         more = f" and {len(names) - N_NAMED} more" if len(names) > N_NAMED else ""
         yield f"{kind}: {', '.join(map(said, names[:N_NAMED]))}{more}"
+
+
+def _spellings(name: str) -> str:
+    """Our name, and how an older file spells it."""
+    (older,) = older_weight_norm({name: None})
+    return visible(name) if older == name else f"{visible(name)} (or {visible(older)})"
 
 
 def _with_nearest(name: str, source: str, expected: Shapes) -> str:

@@ -19,7 +19,7 @@ from retimbre.errors import CheckpointError, UnknownFamily
 from retimbre.models.assumptions import Assumption, sentence
 from retimbre.models.complete import network_outline, outline_of, require_complete, shapes_of
 from retimbre.models.description import Description, sizes_of
-from retimbre.models.family import Family, Inferred, unwrapped
+from retimbre.models.family import Family, Inferred, Shapes, unwrapped
 from retimbre.models.fastspeech2 import FASTSPEECH2
 from retimbre.models.fastspeech2.from_shapes import FEATURES, lacks_features
 from retimbre.models.hifigan import HIFIGAN
@@ -29,7 +29,7 @@ from retimbre.models.origin import Origin, assumed_mel, companion_of, origin_of
 from retimbre.models.other_files import recognise
 from retimbre.models.registry import family_of
 from retimbre.models.tortoise_ar import TORTOISE_AR
-from retimbre.models.tortoise_ar.variants import kwargs_of, variant_of
+from retimbre.models.tortoise_ar.variants import kwargs_of, told_by_head, variant_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +108,8 @@ def _require_asked(usual: Explained, stated: Mapping[str, Any]) -> None:
 
 def _explain(contents: Contents, stated: Mapping[str, Any]) -> Explained:
     outline = outline_of(contents.tensors)
-    family = _family_of(contents, outline)
+    shapes = shapes_of(unwrapped(outline).tensors)
+    family = _family_of(contents, shapes)
     origin = origin_of(contents, family)
     if origin.own and origin.own.family != family.name:
         raise CheckpointError("description and tensors differ", expected=origin.own.family, found=family.name)
@@ -123,12 +124,12 @@ def _explain(contents: Contents, stated: Mapping[str, Any]) -> Explained:
     require_complete(family.name, network_outline(family.build, inferred.config), ledger)
     described = _described(family, inferred, origin, judges, stated)
     _require_consistent(family, inferred, described)
-    variant = variant_of(unwrapped(outline).tensors) if family is TORTOISE_AR else None
+    variant = variant_of(shapes) if family is TORTOISE_AR else None
     return Explained(
         family=family,
         config=inferred.config,
         variant=variant,
-        reference_kwargs=_reference_kwargs(family, inferred, variant),
+        reference_kwargs=_reference_kwargs(family, inferred, shapes, variant),
         outline=ledger.tensors,
         description=described,
         written_by=origin.written_by,
@@ -142,9 +143,9 @@ def _explain(contents: Contents, stated: Mapping[str, Any]) -> Explained:
     )
 
 
-def _family_of(contents: Contents, outline: Mapping[str, Tensor]) -> Family:
+def _family_of(contents: Contents, shapes: Shapes) -> Family:
     try:
-        return family_of(shapes_of(unwrapped(outline).tensors))
+        return family_of(shapes)
     except UnknownFamily as error:
         known = recognise(contents)
         if known is None:
@@ -163,9 +164,11 @@ def _judges(tensors: Mapping[str, Tensor], known: Mapping[str, Any]) -> Inferred
     return found
 
 
-def _reference_kwargs(family: Family, inferred: Inferred, variant: str | None) -> dict[str, Any]:
+def _reference_kwargs(
+    family: Family, inferred: Inferred, shapes: Shapes, variant: str | None
+) -> dict[str, Any]:
     if variant:
-        return kwargs_of(inferred.config, variant)
+        return merged(kwargs_of(inferred.config, variant), told_by_head(shapes))
     return merged(family.reference_kwargs(inferred.config), inferred.reference)
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from retimbre.errors import CheckpointError
+from retimbre.models.family import Shapes
 from retimbre.models.tortoise_ar.config import UnifiedVoiceConfig
 
 VARIANTS: Final = ("tortoise", "unified_voice2", "unified_voice3", "unified_voice4")
@@ -63,6 +64,12 @@ def variant_of(names: Iterable[str]) -> str:
         if present & {f"{head}.weight", f"{head}.bias"}:
             return variant
     return ALIKE
+
+
+def told_by_head(shapes: Shapes) -> dict[str, int]:
+    """Arguments of a variant that only its third head tells, as far as it is there."""
+    shape = shapes.get("aligned_head.weight")
+    return {"number_aligned_text_codes": shape[0]} if shape else {}
 
 
 def kwargs_of(config: UnifiedVoiceConfig, variant: str = VARIANTS[0]) -> dict[str, Any]:
