@@ -267,7 +267,8 @@ def test_weights_that_do_not_fit_their_description_are_refused_by_name_of_the_fi
     del tensors["conv_pre.bias"]
     write_safetensors(path, tensors, contents.metadata)
     with pytest.raises(
-        CheckpointError, match=r"a\.safetensors: no complete hifigan.*missing: conv_pre\.bias"
+        CheckpointError,
+        match=r"a\.safetensors: these tensors are no complete hifigan.*missing: conv_pre\.bias",
     ):
         load_model(path)
 
