@@ -12,6 +12,7 @@ import torch
 import typer
 from typer.testing import CliRunner
 
+from building.tortoise import TEXT, random_network, saved, spoken, trained_network
 from retimbre.checkpoint.read import read
 from retimbre.checkpoint.released import RELEASED
 from retimbre.cli.inspect import inspect
@@ -166,3 +167,45 @@ def test_a_released_file_is_known_by_its_hash(run, tortoise, monkeypatch):
     monkeypatch.setattr(identify, "RELEASED", (replace(dvae, sha256=digest),))
     assert "Released as    dvae" in run(tortoise / "dvae.pth", "--deep").stdout
     assert "Released as" not in run(tortoise / "dvae.pth").stdout
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory):
+    return spoken(tmp_path_factory.mktemp("spoken"))
+
+
+@pytest.fixture
+def probed(run, material, tmp_path):
+    """A network beside its dVAE, on a recording and its text: probed(network, "--json")."""
+
+    def call(network, *more):
+        files = (saved(network, tmp_path / "ar.pth"), material.dvae)
+        return run(*files, "--probe", material.recordings[0], "--text", TEXT, *more)
+
+    return call
+
+
+def test_a_probe_prints_a_table_a_verdict_and_what_to_write_from_now_on(material, probed):
+    network = trained_network(material, n_heads=8, residual="norm(x) + h")
+    text, as_json = probed(network), probed(network, "--json")
+
+    assert text.exit_code == as_json.exit_code == 0
+    lines = text.stdout.splitlines()
+    assert sum(line.split()[1:] == ["x", "+", "h", *line.split()[4:]] for line in lines) == 4
+    assert any(line.startswith("Verdict        heads 8, residual norm(x) + h: ") for line in lines)
+    assert lines[-1] == "--assume heads=8 --assume 'residual=\"norm(x) + h\"'"
+    assert json.loads(as_json.stdout)["decided"] == {"heads": 8, "residual": "norm(x) + h"}
+    assert json.loads(as_json.stdout)["options"] == lines[-1]
+
+
+def test_a_probe_obeys_what_is_stated(probed):
+    found = json.loads(probed(random_network(), "--json", "--assume", "heads=2").stdout)
+
+    assert [trial["heads"] for trial in found["trials"]] == [2, 2]
+    assert found["decided"] == {}
+
+
+def test_a_probe_needs_the_text(run, material):
+    error = run(material.dvae, "--probe", material.recordings[0]).exception
+
+    assert str(error) == '--probe needs what is said in the recording. Add --text "…"'
