@@ -186,6 +186,16 @@ def test_a_file_of_ours_is_probed_where_its_values_were_assumed(material, networ
     assert probed([file, material.dvae]).decided == {"heads": 4, "residual": PLAIN}
 
 
+def test_what_a_file_of_ours_tells_is_not_tried_out(material, network, probed, tmp_path):
+    loaded = load_model(network, assume={"heads": 4})
+    file = save_model(tmp_path / "ar.safetensors", loaded.model, loaded.description)
+
+    found = probed([file, material.dvae])
+
+    assert {trial.heads for trial in found.trials} == {4}
+    assert found.decided == {"residual": PLAIN}
+
+
 def test_half_precision_is_probed_in_single_precision(material, network, probed, tmp_path):
     half = {name: tensor.half() for name, tensor in load_model(network).model.state_dict().items()}
     torch.save(half, tmp_path / "half.pth")
