@@ -69,8 +69,7 @@ def read_index(path: Path) -> LazyTensors:
     """All tensors of a model in several files, from its `….safetensors.index.json`."""
     slices: dict[str, Slice] = {}
     wanted = _weight_map(path)
-    for shard in sorted(set(wanted.values())):
-        file = path.parent / shard
+    for file in parts_of(path):
         if not file.is_file():
             raise CheckpointError(
                 "a part of the model is missing",
@@ -78,12 +77,17 @@ def read_index(path: Path) -> LazyTensors:
                 do="copy it beside the index",
             )
         found = _slices(file)[0]
-        slices |= {name: place for name, place in found.items() if wanted.get(name) == shard}
+        slices |= {name: place for name, place in found.items() if wanted.get(name) == file.name}
     missing = sorted(wanted.keys() - slices.keys())
     if missing:
         names = ", ".join(ascii(name)[1:-1][:60] for name in missing[:3])
         raise CheckpointError("the index names tensors that no part holds", found=names)
     return _lazy(slices)
+
+
+def parts_of(index: Path) -> list[Path]:
+    """The files that an index names."""
+    return [index.parent / part for part in sorted(set(_weight_map(index).values()))]
 
 
 def _lazy(slices: Mapping[str, Slice]) -> LazyTensors:

@@ -9,6 +9,7 @@ from retimbre.checkpoint.keys import DIRECTION, LENGTH, unfolded
 from retimbre.checkpoint.ledger import Ledger
 from retimbre.errors import CheckpointError
 
+SPLIT = "its weight norm was folded away: split into length and direction again"
 OLDER = {"weight_g": LENGTH, "weight_v": DIRECTION}
 
 
@@ -27,9 +28,7 @@ def take_weight_norm(ledger: Ledger, layers: str) -> None:
             continue  # damaged: it will be named as unknown
         layer = name.removesuffix(".weight")
         pair = unfolded({name: ledger.tensors[name]}, [layer])
-        ledger.replace(
-            (name,), pair, "its weight norm was folded away: split into length and direction again"
-        )
+        ledger.replace((name,), pair, SPLIT)
 
 
 def weight_shape(shapes: Mapping[str, tuple[int, ...]], layer: str, *, n_axes: int = 3) -> tuple[int, ...]:

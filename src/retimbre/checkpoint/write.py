@@ -3,7 +3,9 @@
 import json
 import os
 import secrets
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -37,8 +39,19 @@ def write_torch(path: Path, content: object) -> None:
 
 
 def owned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Each in memory of its own: that of a tensor may be larger, and would be written whole."""
-    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    """Each in memory that no other has and that is no larger than itself: it would be written whole.
+
+    Only what needs it is copied, so the result may lie in the same memory as `tensors`: write it, and do not
+    change it.
+    """
+    own: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        plain = tensor.detach().cpu().contiguous()
+        is_alone = plain.untyped_storage().nbytes() == plain.nbytes and plain.data_ptr() not in seen
+        own[name] = plain if is_alone else plain.clone()
+        seen.add(own[name].data_ptr())
+    return own
 
 
 def write_text(path: Path, text: str) -> None:
@@ -53,9 +66,44 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_and_rename(path, write)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{path} cannot be written", found=str(error), do="free space or choose another folder"
-        ) from error
+        raise unwritable(path, error) from error
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """A hidden folder in `folder`: what is written there is moved to `folder` at the end, or never seen.
+
+    Files of the same names are replaced, in the order of their names; other files stay. Errors speak of
+    `folder`.
+
+    Raises:
+        CheckpointError: nothing can be written in `folder`.
+    """
+    is_new = not folder.exists()
+    aside = folder / f".{secrets.token_hex(4)}.part"
+    try:
+        aside.mkdir(parents=True)
+        yield aside
+        for path in sorted(aside.iterdir()):
+            path.replace(folder / path.name)
+        force_to_disk(folder)
+        is_new = False
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    except CheckpointError as error:
+        what = error.what.replace(str(aside), str(folder))
+        raise type(error)(what, expected=error.expected, found=error.found, do=error.do) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+        if is_new and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def unwritable(path: Path, error: Exception) -> CheckpointError:
+    """What to say where the system refuses to write."""
+    return CheckpointError(
+        f"{path} cannot be written", found=str(error), do="free space or choose another folder"
+    )
 
 
 def _write_and_rename(path: Path, write: Callable[[Path], object]) -> None:

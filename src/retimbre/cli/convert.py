@@ -58,8 +58,9 @@ def convert(
         weight_norm=weight_norm,
         variant=variant,
         has_masks=has_masks,
+        assume=assumed_values(assume or []),
     )
-    done = converted(file, output, wish, assume=assumed_values(assume or []))
+    done = converted(file, output, wish)
     for remark in done.remarks:
         typer.echo(remark, err=True)
     for path in done.files:

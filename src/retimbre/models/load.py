@@ -14,7 +14,7 @@ from retimbre.checkpoint.read import read
 from retimbre.checkpoint.write import write_json, write_safetensors
 from retimbre.errors import CheckpointError
 from retimbre.models.description import Description
-from retimbre.models.explain import explain
+from retimbre.models.explain import Explained, explain
 from retimbre.models.family import Stage
 from retimbre.models.origin import METADATA_KEY
 
@@ -52,18 +52,22 @@ def load_model(
     path = Path(path)
     contents = read(path)
     try:
-        found = explain(contents, stated=assume)
-        model = found.family.build(found.config)
-        load_weights(model, found.weights())
+        return loaded(explain(contents, stated=assume), device=device)
     except CheckpointError as error:
         # What is wrong was found without knowing in which file.
         raise type(error)(
             f"{path}: {error.what}", expected=error.expected, found=error.found, do=error.do
         ) from error
+
+
+def loaded(found: Explained, *, device: str | torch.device = "cpu") -> Loaded:
+    """The model in a file that is explained already."""
+    model = found.family.build(found.config)
+    load_weights(model, found.weights())
     return Loaded(
         model=model.to(device).eval(),
         description=found.description,
-        path=path,
+        path=found.contents.path,
         stage=found.family.stage,
         discriminators=found.discriminators(),
     )

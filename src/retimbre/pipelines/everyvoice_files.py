@@ -5,25 +5,21 @@ any other model the values are made of its Description. Optimisers are never car
 with new ones, from the weights in the file.
 """
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from email.utils import parseaddr
-from pathlib import Path
 from typing import Any, cast
-
-from torch import Tensor
 
 from retimbre.audio.mel import spec_type
 from retimbre.checkpoint.write import owned
 from retimbre.data.stats import Stat, Stats
-from retimbre.errors import CheckpointError
-from retimbre.models.complete import network_outline
 from retimbre.models.description import Description
 from retimbre.models.explain import Explained
 from retimbre.models.fastspeech2.config import FastSpeech2Config
-from retimbre.models.hifigan.config import DiscriminatorConfig, GeneratorConfig
-from retimbre.models.hifigan.discriminators import Discriminators
 from retimbre.models.hifigan.from_shapes import istft_window
-from retimbre.models.kept import kept_of
+from retimbre.models.kept import everyvoice_values
+from retimbre.models.realized_symbols import version_of
+from retimbre.pipelines.everyvoice_limits import discriminators_for_everyvoice, require_known_to_everyvoice
 from retimbre.text.normalise import DOTTED
 from retimbre.text.symbols import PAD, PUNCTUATION, SILENCE, TAGS
 
@@ -34,109 +30,88 @@ DATASET = "retimbre"  # a label that EveryVoice puts before the names of lists o
 TEXT_TO_SPEC = {"name": "FastSpeech2", "version": "1.3"}
 VOCODER = {"name": "HiFiGAN", "version": "1.0"}
 GENERATOR = {"name": "HiFiGANGenerator", "version": "1.0"}
-GENERATOR_ALONE = "write the generator alone: --part generator"
 CONFIG_VERSION = "1.0"
 OWN_ROWS = frozenset((PAD, " ", *SILENCE, *TAGS, *(sign for signs in PUNCTUATION.values() for sign in signs)))
 
 
-def everyvoice_checkpoint(found: Explained, *, generator_only: bool = False) -> dict[str, Any]:
+def everyvoice_checkpoint(
+    found: Explained, *, generator_only: bool = False, takes_shifted: bool = False
+) -> dict[str, Any]:
     """The top level of the file.
 
     Args:
         found: A text-to-spec model, or a vocoder.
         generator_only: A vocoder to speak with, as `everyvoice export spec-to-wav` writes it.
+        takes_shifted: Let a spectrogram pass whose frames lie half a hop later than EveryVoice's.
 
     Raises:
         CheckpointError: EveryVoice knows no such model, or a vocoder has no discriminators to train with.
     """
-    kept = kept_of(found.contents)
-    tensors = owned(found.weights())
-    is_vocoder = found.family.name == "hifigan"
-    if is_vocoder and not generator_only:
-        tensors |= owned(_judges(found))
-    content: dict[str, Any] = {
+    require_known_to_everyvoice(found, takes_shifted=takes_shifted)
+    kept, is_vocoder, is_whole = everyvoice_values(found), found.family.name == "hifigan", not generator_only
+    judges, sizes = discriminators_for_everyvoice(found) if is_vocoder and is_whole else ({}, {})
+    fixed = istft_window(found.config) if judges else {}
+    return {
         "epoch": kept.get("epoch", 0),
         "global_step": found.description.step,
         "pytorch-lightning_version": kept.get("pytorch-lightning_version", LIGHTNING),
+        "state_dict": OrderedDict(found.family.theirs(owned(found.weights() | judges)) | fixed),
+        **(_untouched_training() if is_whole else {}),
         "hparams_name": kept.get("hparams_name", "kwargs"),
-        "hyper_parameters": kept.get("hyper_parameters") or _hyper_parameters(found),
+        "hyper_parameters": _kept(found, kept) or _made(found, sizes),
         "model_info": _info(is_vocoder, generator_only, kept),
-        "state_dict": found.family.theirs(tensors),
-    }
-    if generator_only:
-        return content
-    if is_vocoder:
-        content["state_dict"] |= istft_window(found.config)
-    return content | {
-        "loops": _untouched_loops(),
-        "callbacks": {},
-        "optimizer_states": [],
-        "lr_schedulers": [],
     }
 
 
 def _info(is_vocoder: bool, generator_only: bool, kept: Mapping[str, Any]) -> dict[str, str]:
     if is_vocoder:
         return dict(GENERATOR if generator_only else VOCODER)
-    return dict(kept.get("model_info") or TEXT_TO_SPEC)
+    info = kept.get("model_info")
+    is_newer = isinstance(info, Mapping) and version_of(info) > version_of(TEXT_TO_SPEC)
+    return dict(info if is_newer and info else TEXT_TO_SPEC)
 
 
-def _judges(found: Explained) -> dict[str, Tensor]:
-    judges = found.discriminators()
-    if not judges:
-        raise CheckpointError(
-            f"{found.contents.path.name} has no discriminators, and a full vocoder of EveryVoice has",
-            expected="a full checkpoint",
-            found="a generator alone",
-            do=GENERATOR_ALONE,
-        )
-    outline = network_outline(Discriminators, DiscriminatorConfig(periods=_periods(found)))
-    narrow = [
-        name for name, tensor in judges.items() if name in outline and tensor.shape != outline[name].shape
-    ]
-    if narrow:
-        raise CheckpointError(
-            f"the discriminators of {found.contents.path.name} are narrower than EveryVoice's fixed ones",
-            expected=f"{narrow[0]} of shape {tuple(outline[narrow[0]].shape)}",
-            found=f"{tuple(judges[narrow[0]].shape)}",
-            do=GENERATOR_ALONE,
-        )
-    return judges
+def _kept(found: Explained, kept: Mapping[str, Any]) -> dict[str, Any]:
+    """What EveryVoice itself wrote, with the names that speakers have by now; {} where there is nothing."""
+    given = kept.get("hyper_parameters")
+    if not isinstance(given, Mapping) or found.family.name == "hifigan":
+        return dict(given) if isinstance(given, Mapping) else {}
+    rows = _rows(found.description.speakers)
+    is_renamed = set(given.get("speaker2id") or rows) != set(rows)
+    known = {name: value for name, value in given.items() if name != "realized_symbols"}
+    return known | ({"speaker2id": rows} if is_renamed else {}) | _realized(found)
 
 
-def _periods(found: Explained) -> tuple[int, ...]:
-    return tuple(found.description.sizes.get("periods") or DiscriminatorConfig.periods)
+def _made(found: Explained, sizes: dict[str, Any]) -> dict[str, Any]:
+    """What EveryVoice must know of a model that it has not trained.
 
-
-def _hyper_parameters(found: Explained) -> dict[str, Any]:
-    """What EveryVoice must know of a model that it has not trained."""
+    Args:
+        sizes: Those of the discriminators.
+    """
     described = found.description
+    model = found.family.reference_kwargs(found.config) | sizes
     config: dict[str, Any] = {
         "VERSION": CONFIG_VERSION,
         "contact": _contact(described.lineage.get("contact")),
-        "model": found.family.reference_kwargs(found.config) | _beside(found),
+        "model": model,
         "preprocessing": {"dataset": DATASET, "audio": _audio(described)},
     }
-    _require_possible(found.contents.path, found)
     if found.family.name == "hifigan":
         return {"config": config}
+    if found.config.n_features is None:
+        model["target_text_representation_level"] = described.text_level
     return {
         "config": config | {"text": _text(described)},
         "stats": _stats(described.stats),
         "lang2id": _rows(described.languages),
         "speaker2id": _rows(described.speakers),
-        "realized_symbols": list(described.symbols),
-    }
+    } | _realized(found)
 
 
-def _beside(found: Explained) -> dict[str, Any]:
-    """What the description knows better than the network."""
-    if found.family.name == "hifigan":
-        periods = found.description.sizes.get("periods")
-        return {"mpd_layers": list(periods)} if periods else {}
-    if cast(FastSpeech2Config, found.config).n_features is not None:
-        return {}
-    return {"target_text_representation_level": found.description.text_level}
+def _realized(found: Explained) -> dict[str, list[str]]:
+    """The symbols of the rows; EveryVoice 0.5.0 cannot open a model of features that names them."""
+    has_rows = cast(FastSpeech2Config, found.config).n_features is None
+    return {"realized_symbols": list(found.description.symbols)} if has_rows else {}
 
 
 def _rows(names: tuple[str, ...]) -> dict[str, int]:
@@ -207,38 +182,18 @@ def _audio(described: Description) -> dict[str, Any]:
         "f_min": int(mel.low_hz),
         "f_max": int(mel.high_hz),
         "n_mels": mel.n_mels,
-        "spec_type": spec_type(mel),
+        "spec_type": "mel" if spec_type(mel) == "mel" else "mel-librosa",
         "vocoder_segment_size": SEGMENT_FRAMES * described.output_mel.hop_samples,
     }
 
 
-def _require_possible(path: Path, found: Explained) -> None:
-    """Raise CheckpointError for a model that no configuration of EveryVoice describes."""
-    mel = found.description.output_mel
-    kind = spec_type(mel)
-    reasons: dict[str, str | None] = {
-        "a spectrogram of the kind mel-librosa or mel": None if kind in ("mel-librosa", "mel") else kind
-    }
-    if isinstance(found.config, GeneratorConfig):
-        config = found.config
-        pairs = list(zip(config.upsample_rates, config.upsample_kernels, strict=True))
-        uneven = [f"{kernel} for {rate}" for rate, kernel in pairs if kernel % rate]
-        reasons["kernels that are multiples of their rates"] = ", ".join(uneven) or None
-        n_fft = config.istft_n_fft_samples
-        usual = mel.n_fft_samples * config.istft_hop_samples // config.hop_samples
-        reasons[f"an inverse STFT of {usual} samples"] = str(n_fft) if n_fft not in (None, usual) else None
-    for expected, why in reasons.items():
-        if why is not None:
-            raise CheckpointError(
-                f"EveryVoice knows no model like {path.name}",
-                expected=expected,
-                found=why,
-                do="give an --output that ends in .safetensors, for Retimbre",
-            )
+def _untouched_training() -> dict[str, Any]:
+    """A training before its first step: nothing is counted, and no optimiser remembers anything."""
+    return {"loops": _untouched_loops(), "callbacks": {}, "optimizer_states": [], "lr_schedulers": []}
 
 
 def _untouched_loops() -> dict[str, Any]:
-    """What Lightning counts, before the first step of a training."""
+    """What Lightning counts."""
     done = {"ready": 0, "completed": 0}
     begun = {**done, "started": 0}
     all_of_it = {**begun, "processed": 0}

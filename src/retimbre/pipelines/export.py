@@ -1,12 +1,15 @@
 """A vocoder without what only its training needs, in EveryVoice's format or in ours."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from retimbre.checkpoint.read import read
 from retimbre.checkpoint.write import write_torch
 from retimbre.errors import CheckpointError
 from retimbre.models.explain import Explained, explain
+from retimbre.models.kept import kept_text
 from retimbre.models.load import ENDING, save_tensors
 from retimbre.pipelines.everyvoice_files import everyvoice_checkpoint
 from retimbre.pipelines.fit import other_stage
@@ -27,16 +30,17 @@ def export_spec_to_wav(checkpoint: Path, output: Path) -> Path:
     if found.family.name != "hifigan":
         raise other_stage(checkpoint, found.family.name, found.family.stage, "spec-to-wav")
     if output.suffix == ENDING:
-        return save_tensors(output, found.weights(), replace(found.description, is_exported=True))
+        described = replace(found.description, is_exported=True)
+        return save_tensors(output, found.weights(), described, kept_text(found))
     content = everyvoice_checkpoint(found, generator_only=True)
     write_torch(output, content)
     return output
 
 
-def explained(checkpoint: Path) -> Explained:
+def explained(checkpoint: Path, *, assume: Mapping[str, Any] | None = None) -> Explained:
     """What the file at `checkpoint` is; errors name it."""
     try:
-        return explain(read(checkpoint))
+        return explain(read(checkpoint), stated=assume)
     except CheckpointError as error:
         if str(checkpoint) in error.what:
             raise

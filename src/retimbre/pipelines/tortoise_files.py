@@ -4,7 +4,6 @@ Both load it strictly with the transformers of today. Up to about version 4.29 t
 among the weights; programs that pin such a version want them in the file.
 """
 
-from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
@@ -12,9 +11,8 @@ from torch import Tensor
 
 from retimbre.checkpoint.keys import folded
 from retimbre.checkpoint.write import owned
-from retimbre.errors import CheckpointError
 from retimbre.models.explain import Explained
-from retimbre.models.family import unwrapped
+from retimbre.models.family import unprefixed
 from retimbre.models.tortoise_ar.config import UnifiedVoiceConfig
 from retimbre.models.tortoise_ar.variants import VARIANTS, head_of, with_head
 
@@ -29,11 +27,8 @@ def tortoise_checkpoint(
 
     Args:
         variant: Of the autoregressive network: whose program reads the file.
-        has_masks: With the causal masks of older transformers.
+        has_masks: Of the same: with the causal masks of older transformers.
         is_folded: Of a vocoder: plain weights instead of lengths and directions.
-
-    Raises:
-        CheckpointError: there is no such variant, or it is asked of another family.
     """
     tensors = found.weights()
     named = folded(tensors) if is_folded else found.family.theirs(tensors)
@@ -41,22 +36,16 @@ def tortoise_checkpoint(
         config = cast(UnifiedVoiceConfig, found.config)
         named = {**with_head(named, variant, config), **head_in(found, variant)}
         named |= _masks(config) if has_masks else {}
-    elif variant != VARIANTS[0] or has_masks:
-        raise CheckpointError(
-            f"{found.contents.path.name} has neither variants nor masks",
-            expected="an autoregressive network",
-            found=found.family.name,
-            do="leave --variant and --masks out",
-        )
     below = BELOW.get(found.family.name)
     return {below: owned(named)} if below else owned(named)
 
 
 def head_in(found: Explained, variant: str) -> dict[str, Tensor]:
     """The third head that a variant wants, where the file itself holds it."""
-    tensors = unwrapped(found.contents.tensors).tensors
     wanted = head_of(variant, cast(UnifiedVoiceConfig, found.config))
-    return {name: tensors[name] for name, shape in wanted.items() if _has_shape(tensors, name, shape)}
+    places = {unprefixed(place): place for place in found.dropped}
+    held = {name: found.contents.tensors[places[name]] for name in wanted if name in places}
+    return {name: tensor for name, tensor in held.items() if tuple(tensor.shape) == wanted[name]}
 
 
 def heads_of_others(found: Explained) -> dict[str, Tensor]:
@@ -66,8 +55,14 @@ def heads_of_others(found: Explained) -> dict[str, Tensor]:
     return {name: tensor for variant in VARIANTS for name, tensor in head_in(found, variant).items()}
 
 
-def _has_shape(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> bool:
-    return name in tensors and tuple(tensors[name].shape) == shape
+def fresh_head(found: Explained, variant: str) -> str | None:
+    """What to say where a variant wants a third head that the file lacks; None where it is there."""
+    if found.family.name != "tortoise_ar":
+        return None
+    wanted = head_of(variant, cast(UnifiedVoiceConfig, found.config)).keys() - head_in(found, variant).keys()
+    if not wanted:
+        return None
+    return f"new, with random weights: {', '.join(sorted(wanted))}, which {variant} wants and this file lacks"
 
 
 def _masks(config: UnifiedVoiceConfig) -> dict[str, Tensor]:
