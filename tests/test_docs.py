@@ -36,6 +36,10 @@ NOT_RUN = {
     "tensorboard --logdir runs": "a server of another project; that runs/*/events are written is tested",
     "retimbre fetch tortoise dvae": "needs the internet; tests/cli/test_fetch.py has a server of its own",
     "retimbre fetch hifigan": "the same",
+    "retimbre inspect models/tortoise/autoregressive.pth --assume heads=16": "needs a released file; "
+    "tests/cli/test_inspect.py states heads of a small one",
+    "retimbre inspect models/tortoise/autoregressive.pth models/tortoise/dvae.pth --probe clip.wav "
+    '--text "What is said in it."': "the same; tests/pipelines/test_probe.py trains a small one first",
 }
 
 

@@ -1,15 +1,11 @@
 """Files as torch.save writes them, with any pickle inside."""
 
-import io
-import pickle
-import struct
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+from building.containers import in_legacy, in_zip
 
 
 @pytest.fixture(params=["torch-zip", "torch-legacy"])
@@ -24,20 +20,3 @@ def file_with(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., P
 
     write.container = request.param
     return write
-
-
-def in_zip(contents: bytes, storages: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("made/data.pkl", contents)
-        for key, raw in storages.items():
-            archive.writestr(f"made/data/{key}", raw)
-    return buffer.getvalue()
-
-
-def in_legacy(contents: bytes, storages: dict[str, bytes]) -> bytes:
-    """Storages are taken to be of float32."""
-    head = [pickle.dumps(value, protocol=2) for value in (LEGACY_MAGIC, 1001, {"little_endian": True})]
-    keys = pickle.dumps(sorted(storages), protocol=2)
-    raw = [struct.pack("<q", len(storages[key]) // 4) + storages[key] for key in sorted(storages)]
-    return b"".join([*head, contents, keys, *raw])

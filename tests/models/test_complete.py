@@ -45,15 +45,13 @@ SPEAKERS, LANGUAGES = "speaker_embedding.weight", "language_embedding.weight"
 STACK = ConformerSizes(n_layers=2, n_heads=2, dim=8, feedforward_dim=12, kernel=5)
 PREDICTOR = PredictorSizes(n_layers=2, dim=8, kernel=3)
 TEXT_TO_SPEC = FastSpeech2Config(
-    n_symbols=11, n_mels=10, encoder=STACK, decoder=STACK,
-    duration=PREDICTOR, pitch=PREDICTOR, energy=PREDICTOR,
-    n_pitch_bins=6, n_energy_bins=7, attention_dim=9, postnet_dim=13, n_speakers=4, n_languages=3,
-    style=StyleSizes(n_tokens=5, n_heads=2, channels=(4, 4), summary_dim=6),
+    n_symbols=11, n_mels=10, encoder=STACK, decoder=STACK, duration=PREDICTOR, pitch=PREDICTOR,
+    energy=PREDICTOR, n_pitch_bins=6, n_energy_bins=7, attention_dim=9, postnet_dim=13, n_speakers=4,
+    n_languages=3, style=StyleSizes(n_tokens=5, n_heads=2, channels=(4, 4), summary_dim=6),
 )  # fmt: skip
 VOCODER = GeneratorConfig(
     n_mels=7, upsample_rates=(4, 2, 2), upsample_kernels=(8, 4, 4), initial_channels=16,
-    resblock_kernels=(3, 5),
-    resblock_dilations=((1, 3, 5), (1, 3, 5)),
+    resblock_kernels=(3, 5), resblock_dilations=((1, 3, 5), (1, 3, 5)),
 )  # fmt: skip
 JUDGES = DiscriminatorConfig(width=1 / 32, periods=(2, 3, 5), n_scales=3)
 

@@ -15,3 +15,14 @@ def test_it_gives_what_conv1d_gives(dim_out, kernel, groups, n_times):
     x = torch.randn(3, n_times, 4)
 
     torch.testing.assert_close(ours(x), theirs(x.transpose(1, 2)).transpose(1, 2), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("kernel", "dilation"), [(3, 1), (3, 27), (5, 4)])
+def test_a_dilated_one_gives_what_conv1d_gives(kernel, dilation):
+    torch.manual_seed(0)
+    ours = ConvOverTime(4, 6, kernel, dilation=dilation)
+    theirs = nn.Conv1d(4, 6, kernel, padding=dilation * (kernel // 2), dilation=dilation)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(3, 13, 4)
+
+    torch.testing.assert_close(ours(x), theirs(x.transpose(1, 2)).transpose(1, 2), atol=1e-6, rtol=1e-5)

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from building.listeners import Heard
 from retimbre.audio.mel import mel_librosa
 from retimbre.checkpoint.fill import load_weights
+from retimbre.checkpoint.lazy import LazyTensors
 from retimbre.checkpoint.read import read
 from retimbre.errors import CheckpointError, RunError
 from retimbre.jobs.listener import Silent
@@ -93,7 +94,7 @@ def with_known_discriminators(contents, moving):
         assert others[f"{place}/exp_avg"].shape == shape
         others[f"{place}/exp_avg"] = 0.05 * by_formula(500 + rank, shape)
         others[f"{place}/exp_avg_sq"] = 0.0025 * (1 + 0.5 * by_formula(900 + rank, shape))
-    return replace(contents, other_tensors=others)
+    return replace(contents, other_tensors=LazyTensors.in_memory(others))
 
 
 @pytest.mark.parametrize("name", ["last", "last-v1"])

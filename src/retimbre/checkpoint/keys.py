@@ -10,6 +10,7 @@ The length |v| is taken over all axes but the first. Spectral norm has a `weight
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
+import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
@@ -38,14 +39,18 @@ def older_weight_norm(tensors: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def folded(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """One plain weight for each pair of length and direction, whichever names the pair has."""
+    """One plain weight for each pair of length and direction, whichever names the pair has.
+
+    A direction that is as long as it should be is the weight already, bit for bit: so `unfolded` is undone.
+    """
     named = parametrized(tensors)
     plain = {name: tensor for name, tensor in named.items() if not name.endswith((LENGTH, DIRECTION))}
     for name, length in named.items():
         direction = named.get(name.removesuffix(LENGTH) + DIRECTION) if name.endswith(LENGTH) else None
         if direction is not None:
             layer = name.removesuffix(LENGTH)
-            plain[f"{layer}.weight"] = length * direction / _length(direction)
+            found = _length(direction)
+            plain[f"{layer}.weight"] = torch.where(length == found, direction, length * direction / found)
     return plain
 
 
@@ -73,6 +78,6 @@ def _parametrized_name(name: str, names: Mapping[str, object]) -> str:
 
 def _length(direction: Tensor) -> Tensor:
     if direction.is_meta:  # there torch would load its compiler for a norm, which takes seconds
-        return direction.new_empty((len(direction), *(1 for _ in direction.shape[1:])))
+        return direction.new_empty([n if axis == 0 else 1 for axis, n in enumerate(direction.shape)])
     length: Tensor = vector_norm(direction, dim=tuple(range(1, direction.dim())), keepdim=True)
     return length

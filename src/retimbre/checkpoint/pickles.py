@@ -50,6 +50,7 @@ class Machine:
     def __init__(self, storage_of: Callable[[Any], Any]) -> None:
         self.names: dict[str, None] = {}
         self.end = 0
+        self._globals: dict[str, Global] = {}
         self._allowance = Allowance(MAX_STEPS)
         self._storage_of = storage_of
         self._stack: list[Any] = []
@@ -180,10 +181,12 @@ class Machine:
     def _name(self, name: str) -> Global:
         if len(name) > MAX_NAME:
             raise ValueError(f"a name of {len(name)} characters")
-        refuse_code(name)
-        if name not in KNOWN_NAMES:
-            self.names[ascii(name)[1:-1][:120]] = None  # ascii: a name may hold terminal commands
-        return Global(name)
+        if name not in self._globals:
+            refuse_code(name)
+            self._globals[name] = Global(name)
+            if name not in KNOWN_NAMES:
+                self.names[ascii(name)[1:-1][:120]] = None  # ascii: a name may hold terminal commands
+        return self._globals[name]
 
     def _global(self, argument: str) -> None:
         self._stack.append(self._name(argument.replace(" ", ".", 1)))

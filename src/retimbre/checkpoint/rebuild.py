@@ -268,7 +268,10 @@ def _numpy_array(*_: Any) -> NumpyArray:
 def _numpy_scalar(kind: Any, data: Any = b"") -> Any:
     if not isinstance(kind, NumpyDtype) or not isinstance(data, bytes):
         return Note("numpy scalar")
-    return np.frombuffer(data, kind.dtype(), count=1)[0].item()
+    try:
+        return np.frombuffer(data, kind.dtype(), count=1)[0].item()
+    except SystemError as error:  # numbers that are no characters
+        raise ValueError("a numpy text of no characters") from error
 
 
 def _attribute(owner: Any = None, name: Any = None, *_: Any) -> Note:

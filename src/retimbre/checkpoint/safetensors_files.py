@@ -11,6 +11,7 @@ The file is mapped into memory, so a tensor costs nothing until it is used.
 
 import json
 import mmap
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
@@ -25,8 +26,9 @@ from retimbre.errors import CheckpointError
 
 MAX_HEADER_BYTES = 100_000_000  # the format's own limit
 MAX_INDEX_BYTES = 50_000_000
-MAX_JSON_VALUES = 2_000_000  # as signs that begin one or follow one: each may take 100 bytes of memory
+MAX_JSON_VALUES = 700_000  # as signs that begin one or follow one: each may take 100 bytes of memory
 MAX_SIZES = 64  # of one tensor; torch's own limit
+SHARD = re.compile(r"[^/\\\x00-\x1f]+\.safetensors")  # a name, not a way
 METADATA = "__metadata__"
 
 DTYPES: Mapping[str, torch.dtype] = {
@@ -67,19 +69,25 @@ def read_index(path: Path) -> LazyTensors:
     """All tensors of a model in several files, from its `….safetensors.index.json`."""
     slices: dict[str, Slice] = {}
     wanted = _weight_map(path)
-    for shard in sorted(set(wanted.values())):
-        file = path.parent / shard
+    for file in parts_of(path):
         if not file.is_file():
             raise CheckpointError(
-                "a part of the model is missing", expected=str(file), do="copy it beside the index"
+                "a part of the model is missing",
+                expected=ascii(str(file))[1:-1],
+                do="copy it beside the index",
             )
         found = _slices(file)[0]
-        slices |= {name: place for name, place in found.items() if wanted.get(name) == shard}
+        slices |= {name: place for name, place in found.items() if wanted.get(name) == file.name}
     missing = sorted(wanted.keys() - slices.keys())
     if missing:
         names = ", ".join(ascii(name)[1:-1][:60] for name in missing[:3])
         raise CheckpointError("the index names tensors that no part holds", found=names)
     return _lazy(slices)
+
+
+def parts_of(index: Path) -> list[Path]:
+    """The files that an index names."""
+    return [index.parent / part for part in sorted(set(_weight_map(index).values()))]
 
 
 def _lazy(slices: Mapping[str, Slice]) -> LazyTensors:
@@ -170,7 +178,7 @@ def _weight_map(path: Path) -> dict[str, str]:
         )
     for shard in found.values():
         # The index may come from anywhere: it must not lead out of its folder.
-        if not isinstance(shard, str) or Path(shard).name != shard or not shard.endswith(".safetensors"):
+        if not isinstance(shard, str) or not SHARD.fullmatch(shard):
             raise CheckpointError("the index names a file outside its folder", found=ascii(shard)[:80])
     return found
 

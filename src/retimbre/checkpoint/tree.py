@@ -14,7 +14,8 @@ from retimbre.checkpoint.rebuild import Global, Note, NumpyArray, NumpyDtype, Sp
 from retimbre.errors import CheckpointError
 
 MAX_DEPTH = 100
-MAX_VALUES = 500_000
+MAX_VALUES = 300_000
+PRICE_OF_TENSOR = 5  # values
 MAX_PATH = 5_000  # characters of the way to a tensor
 MAX_PARTS = 64  # of the path of a file
 WEIGHTS_DEPTH = 5
@@ -136,9 +137,13 @@ def _path(way: Way) -> str:
 
 
 def _shown(name: str) -> str:
-    """The name of a tensor, which will be shown to people."""
-    if not name.isprintable():
-        raise CheckpointError("the name of a tensor holds what cannot be shown", found=ascii(name)[1:-1][:80])
+    """The name of a tensor, which will be written and printed."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise CheckpointError(
+            "the name of a tensor holds half a character", found=ascii(name)[1:-1][:80]
+        ) from error
     return name
 
 
@@ -157,6 +162,7 @@ class _Walk:
         if isinstance(value, Stored | Sparse):
             if id(value) not in self._skip:
                 path = _path(way) or "."
+                self._allowance.spend(PRICE_OF_TENSOR)
                 self._allowance.spend_on(path)
                 self.tensors[path] = value
             return None
@@ -197,6 +203,7 @@ class _Walk:
 
     def _path_text(self, note: Note) -> str:
         parts = [part for part in note.args[:MAX_PARTS] if isinstance(part, str)]
+        self._allowance.spend(len(parts))
         for part in parts:
             self._allowance.spend_on(part)
         return _text(str((PureWindowsPath if "Windows" in note.name else PurePosixPath)(*parts)))
@@ -220,7 +227,7 @@ class _Walk:
         self._allowance.spend(array.values.nbytes // 8)
         try:
             values = array.values.tolist()
-        except ValueError:  # characters that no text has
+        except (ValueError, SystemError):  # numbers that are no characters
             return None
         return (
             self.plain(values, (), MAX_DEPTH - array.values.ndim)

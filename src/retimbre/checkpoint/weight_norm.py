@@ -9,6 +9,7 @@ from retimbre.checkpoint.keys import DIRECTION, LENGTH, unfolded
 from retimbre.checkpoint.ledger import Ledger
 from retimbre.errors import CheckpointError
 
+SPLIT = "its weight norm was folded away: split into length and direction again"
 OLDER = {"weight_g": LENGTH, "weight_v": DIRECTION}
 
 
@@ -23,11 +24,11 @@ def take_weight_norm(ledger: Ledger, layers: str) -> None:
         layer, _, last = name.rpartition(".")
         ledger.rename(name, layer + OLDER[last], "weight norm, as torch 2 names it")
     for name in ledger.names(rf"(?:{layers})\.weight"):
+        if ledger.tensors[name].dim() < 2:
+            continue  # damaged: it will be named as unknown
         layer = name.removesuffix(".weight")
         pair = unfolded({name: ledger.tensors[name]}, [layer])
-        ledger.replace(
-            (name,), pair, "its weight norm was folded away: split into length and direction again"
-        )
+        ledger.replace((name,), pair, SPLIT)
 
 
 def weight_shape(shapes: Mapping[str, tuple[int, ...]], layer: str, *, n_axes: int = 3) -> tuple[int, ...]:

@@ -1,10 +1,11 @@
 """Files with weights and facts, written so that a crash leaves either the old file or the new one."""
 
-import io
 import json
 import os
 import secrets
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from retimbre.errors import CheckpointError
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Tensors and plain text beside them; shared or strided tensors are written out in full."""
-    own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    own = owned(tensors)
     replace_file(path, lambda temporary: save_file(own, temporary, metadata=dict(metadata)))
 
 
@@ -29,9 +30,28 @@ def write_json(path: Path, content: object) -> None:
 
 def write_torch_tensor(path: Path, tensor: Tensor) -> None:
     """One tensor in torch's own format, as EveryVoice reads predicted spectrograms."""
-    buffer = io.BytesIO()
-    torch.save(tensor.detach().cpu().contiguous().clone(), buffer)
-    replace_file(path, lambda temporary: temporary.write_bytes(buffer.getbuffer()))
+    write_torch(path, owned({"": tensor})[""])
+
+
+def write_torch(path: Path, content: object) -> None:
+    """Tensors and plain values as torch.save writes them, for the programs that read nothing else."""
+    replace_file(path, lambda temporary: torch.save(content, temporary))
+
+
+def owned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Each in memory that no other has and that is no larger than itself: it would be written whole.
+
+    Only what needs it is copied, so the result may lie in the same memory as `tensors`: write it, and do not
+    change it.
+    """
+    own: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        plain = tensor.detach().cpu().contiguous()
+        is_alone = plain.untyped_storage().nbytes() == plain.nbytes and plain.data_ptr() not in seen
+        own[name] = plain if is_alone else plain.clone()
+        seen.add(own[name].data_ptr())
+    return own
 
 
 def write_text(path: Path, text: str) -> None:
@@ -46,9 +66,44 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_and_rename(path, write)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{path} cannot be written", found=str(error), do="free space or choose another folder"
-        ) from error
+        raise unwritable(path, error) from error
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """A hidden folder in `folder`: what is written there is moved to `folder` at the end, or never seen.
+
+    Files of the same names are replaced, in the order of their names; other files stay. Errors speak of
+    `folder`.
+
+    Raises:
+        CheckpointError: nothing can be written in `folder`.
+    """
+    is_new = not folder.exists()
+    aside = folder / f".{secrets.token_hex(4)}.part"
+    try:
+        aside.mkdir(parents=True)
+        yield aside
+        for path in sorted(aside.iterdir()):
+            path.replace(folder / path.name)
+        force_to_disk(folder)
+        is_new = False
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    except CheckpointError as error:
+        what = error.what.replace(str(aside), str(folder))
+        raise type(error)(what, expected=error.expected, found=error.found, do=error.do) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+        if is_new and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def unwritable(path: Path, error: Exception) -> CheckpointError:
+    """What to say where the system refuses to write."""
+    return CheckpointError(
+        f"{path} cannot be written", found=str(error), do="free space or choose another folder"
+    )
 
 
 def _write_and_rename(path: Path, write: Callable[[Path], object]) -> None:

@@ -126,7 +126,7 @@ def _entries(mapped: mmap, at: int, n_entries: int, end: int) -> list[_Entry]:
         extra = mapped[name_at + n_name : name_at + n_name + n_extra]
         at = name_at + n_name + n_extra + n_comment
         n_bytes, n_packed, head_at = _in_64_bits(extra, n_bytes, n_packed, fields[-1])
-        name = raw_name.decode("utf-8" if flags & UTF8 else "cp437")
+        name = raw_name.decode("utf-8" if flags & UTF8 else "latin-1")
         entries.append(_Entry(raw_name, name, flags, method, checksum, n_packed, n_bytes, head_at))
         _refuse_other_kinds(entries[-1])
     if at > end:

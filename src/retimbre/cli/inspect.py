@@ -114,9 +114,10 @@ def _print_difference(files: list[Path], *, as_json: bool) -> None:
 def _print_probe(
     files: list[Path], recording: Path, text: str | None, stated: dict[str, Any], *, as_json: bool
 ) -> None:
+    from retimbre.cli.console import Console
     from retimbre.pipelines.probe import probe
 
     if not text:
         raise RetimbreError("--probe needs what is said in the recording", do='add --text "…"')
-    found = probe(files, recording, text, assume=stated)
+    found = probe(files, recording, text, assume=stated, listener=Console())
     typer.echo(json.dumps(found.to_dict(), indent=2) if as_json else found.to_text())

@@ -11,6 +11,7 @@ from retimbre.cli.check import data as check_data
 from retimbre.cli.check import text_config as check_text_config
 from retimbre.cli.checkpoint import inspect as inspect_checkpoint
 from retimbre.cli.checkpoint import rename_speaker
+from retimbre.cli.convert import convert
 from retimbre.cli.export import spec_to_wav as export_spec_to_wav
 from retimbre.cli.fetch import fetch
 from retimbre.cli.g2p import g2p
@@ -81,6 +82,7 @@ app.add_typer(export, name="export")
 export.command("spec-to-wav")(export_spec_to_wav)
 app.command()(match)
 app.command()(inspect)
+app.command()(convert)
 app.command()(fetch)
 app.add_typer(check, name="check")
 check.command("data")(check_data)

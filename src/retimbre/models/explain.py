@@ -16,7 +16,7 @@ from retimbre.audio.mel import MelSpec, mel_librosa
 from retimbre.checkpoint.ledger import Entry, Ledger
 from retimbre.checkpoint.read import Contents, read
 from retimbre.checkpoint.spelling import respelled
-from retimbre.errors import CheckpointError
+from retimbre.errors import CheckpointError, UnknownFamily
 from retimbre.models.assumptions import Assumption, sentence
 from retimbre.models.complete import network_outline, outline_of, require_complete, shapes_of
 from retimbre.models.description import Description, sizes_of
@@ -31,6 +31,7 @@ from retimbre.models.hifigan.from_shapes import (
     discriminator_tensors,
 )
 from retimbre.models.origin import Origin, assumed_mel, companion_of, origin_of
+from retimbre.models.other_files import recognise
 from retimbre.models.registry import family_of
 from retimbre.models.tortoise_ar import TORTOISE_AR
 from retimbre.models.tortoise_ar.variants import kwargs_of, told_by_head, variant_of
@@ -121,7 +122,7 @@ def _require_asked(usual: Explained, stated: Mapping[str, Any]) -> None:
 def _explain(contents: Contents, stated: Mapping[str, Any]) -> Explained:
     outline = outline_of(contents.tensors)
     shapes = shapes_of(unwrapped(outline).tensors)
-    family = family_of(shapes)
+    family = _family_of(contents, shapes)
     origin = origin_of(contents, family)
     if origin.own and origin.own.family != family.name:
         raise CheckpointError("description and tensors differ", expected=origin.own.family, found=family.name)
@@ -155,6 +156,18 @@ def _explain(contents: Contents, stated: Mapping[str, Any]) -> Explained:
         contents=contents,
         features=origin.symbol_features,
     )
+
+
+def _family_of(contents: Contents, shapes: Shapes) -> Family:
+    try:
+        return family_of(shapes)
+    except UnknownFamily as error:
+        known = recognise(contents)
+        if known is None:
+            raise
+        raise UnknownFamily(
+            known.what, expected=error.expected, do="see what 'retimbre inspect FILE' says about it"
+        ) from error
 
 
 def _judges(ledger: Ledger, known: Mapping[str, Any]) -> Inferred | None:

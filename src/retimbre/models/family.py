@@ -90,3 +90,11 @@ def unwrapped(tensors: Mapping[str, Tensor]) -> Ledger:
         for prefix, wrapper in WRAPPERS.items():
             ledger.strip(prefix, f"prefix of {wrapper}")
     return ledger
+
+
+def unprefixed(name: str) -> str:
+    """One name without the prefixes of wrappers."""
+    for _ in range(2):  # in either order
+        for prefix in WRAPPERS:
+            name = name.removeprefix(prefix)
+    return name

@@ -2,11 +2,15 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from retimbre.checkpoint.deep import oddities_of
 from retimbre.checkpoint.digest import sha256_of
 from retimbre.checkpoint.read import Contents, read
+from retimbre.checkpoint.released import RELEASED
 from retimbre.errors import CheckpointError, UnknownFamily
 from retimbre.models.complete import empty_network, outline_of
 from retimbre.models.explain import Explained, explain
@@ -14,8 +18,10 @@ from retimbre.models.hifigan.from_shapes import discriminator_tensors
 from retimbre.models.other_files import recognise
 from retimbre.models.recognised import Recognised
 from retimbre.models.report import Report
+from retimbre.models.tortoise_dvae.codebook import dead_entries
 
 OPTIMISERS = ("optimizer_states", "optim_g", "optim_d", "optimizer", "optimizers")
+CLUSTER_SIZE = "codebook.cluster_size"
 HASHED_ANYWAY_BYTES = 1 << 28  # less than a second's work
 
 
@@ -59,6 +65,34 @@ def _is_explained(contents: Contents) -> bool:
     except CheckpointError:
         return False
     return True
+
+
+def identify_deep(path: Path | str, *, assume: Mapping[str, Any] | None = None) -> Report:
+    """As `identify`, and all weights are read once: hash, the released file that it is, what is odd."""
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        hashing = beside.submit(sha256_of, Path(path))
+        report = identify(path, assume=assume)
+        contents = read(Path(path))
+        oddities = oddities_of(contents.tensors)
+        oddities |= _dead_codes(report, contents)
+        sha256 = hashing.result()
+    known = next((released for released in RELEASED if released.sha256 == sha256), None)
+    known_file = f"{known.name}: {known.what} ({known.repository})" if known else None
+    return replace(report, sha256=sha256, known_file=known_file, oddities=oddities)
+
+
+def _dead_codes(report: Report, contents: Contents) -> dict[str, str]:
+    """Entries of a code book that training never picks any more."""
+    sizes = {ours: entry.name for entry in report.entries if (ours := entry.ours) == CLUSTER_SIZE}
+    if report.family != "tortoise_dvae" or not sizes:
+        return {}
+    picked = contents.tensors[sizes[CLUSTER_SIZE]]
+    n_dead = dead_entries(picked)
+    return (
+        {sizes[CLUSTER_SIZE]: f"{n_dead:,} of {len(picked):,} entries of the code book are dead"}
+        if n_dead
+        else {}
+    )
 
 
 def _explained(found: Explained) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from retimbre.checkpoint.read import read
 from retimbre.checkpoint.write import write_json, write_safetensors
 from retimbre.errors import CheckpointError
 from retimbre.models.description import Description
-from retimbre.models.explain import explain
+from retimbre.models.explain import Explained, explain
 from retimbre.models.family import Stage
 from retimbre.models.origin import METADATA_KEY
 
@@ -52,18 +52,22 @@ def load_model(
     path = Path(path)
     contents = read(path)
     try:
-        found = explain(contents, stated=assume)
-        model = found.family.build(found.config)
-        load_weights(model, found.weights())
+        return loaded(explain(contents, stated=assume), device=device)
     except CheckpointError as error:
         # What is wrong was found without knowing in which file.
         raise type(error)(
             f"{path}: {error.what}", expected=error.expected, found=error.found, do=error.do
         ) from error
+
+
+def loaded(found: Explained, *, device: str | torch.device = "cpu") -> Loaded:
+    """The model in a file that is explained already."""
+    model = found.family.build(found.config)
+    load_weights(model, found.weights())
     return Loaded(
         model=model.to(device).eval(),
         description=found.description,
-        path=path,
+        path=found.contents.path,
         stage=found.family.stage,
         discriminators=found.discriminators(),
     )
@@ -77,10 +81,24 @@ def save_model(
     Args:
         extra: Further tensors, such as a vocoder's discriminators.
     """
+    return save_tensors(path, {**model.state_dict(), **(extra or {})}, description)
+
+
+def save_tensors(
+    path: Path | str,
+    tensors: Mapping[str, Tensor],
+    description: Description,
+    metadata: Mapping[str, str] | None = None,
+) -> Path:
+    """As `save_model`, without a network.
+
+    Args:
+        metadata: Further text for the head of the file.
+    """
     path = Path(path)
     path = path if path.suffix == ENDING else path.with_name(path.name + ENDING)
     described = description.to_dict()
-    metadata = {METADATA_KEY: json.dumps(described), "format": "pt"}
-    write_safetensors(path, {**model.state_dict(), **(extra or {})}, metadata)
+    head = {METADATA_KEY: json.dumps(described), "format": "pt", **(metadata or {})}
+    write_safetensors(path, tensors, head)
     write_json(path.with_suffix(".json"), described)
     return path

@@ -41,6 +41,7 @@ from retimbre.text.reading import SpecialRules
 from retimbre.text.split import Boundaries, Splitting
 
 METADATA_KEY = "retimbre"
+ORIGINAL_HIFIGAN = "original HiFi-GAN"
 FEATURES_LEVEL = "phonological_features"  # EveryVoice's word for it
 MAX_CONFIG_BYTES = 1 << 20
 CONFIG_NAMES = {  # config.json of the original HiFi-GAN -> ours
@@ -282,15 +283,14 @@ def _names(rows: Any) -> tuple[str, ...]:
 
 
 def _original_hifigan(contents: Contents) -> Origin:
-    beside = contents.path.with_name("config.json")
-    config = _config_json(beside) if beside.is_file() else {}
+    config = config_beside(contents.path)
     sizes = {ours: config[theirs] for theirs, ours in CONFIG_NAMES.items() if config.get(theirs) is not None}
     if config and "high_hz" not in sizes and "sample_rate_hz" in sizes:
         sizes["high_hz"] = sizes["sample_rate_hz"] / 2  # fmax null: all of it
-    facts: dict[str, Any] = {"step": _step(contents), "lineage": {"written_by": "original HiFi-GAN"}}
+    facts: dict[str, Any] = {"step": _step(contents), "lineage": {"written_by": ORIGINAL_HIFIGAN}}
     if "sample_rate_hz" in sizes and "hop_samples" in sizes:
         facts["spectrogram"] = _mel_with(hifigan_original(), sizes)
-    return Origin(written_by="original HiFi-GAN", known=config, facts=facts)
+    return Origin(written_by=ORIGINAL_HIFIGAN, known=config, facts=facts)
 
 
 def assumed_mel(*, n_mels: int | None, hop_samples: int | None) -> tuple[MelSpec, Assumption]:
@@ -313,7 +313,11 @@ def companion_of(path: Path) -> Path | None:
     return companion if path.name.startswith("g_") and companion.is_file() else None
 
 
-def _config_json(path: Path) -> dict[str, Any]:
+def config_beside(path: Path) -> dict[str, Any]:
+    """The config.json that the original HiFi-GAN writes beside a generator at `path`; {} without one."""
+    path = path.with_name("config.json")
+    if not path.is_file():
+        return {}
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
             raise CheckpointError(f"{path} is too large for a configuration")

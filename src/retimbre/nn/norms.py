@@ -21,11 +21,12 @@ class MaskedBatchNorm1d(nn.BatchNorm1d):
         # Sums over thousands of frames need more digits than bfloat16 has.
         with torch.autocast(x.device.type, enabled=False):
             wide = x.float()
-            mean, variance = self._measure(wide, is_real) if self.training else self._remembered()
+            mean, variance = self._measure(wide, is_real) if self.training else self.remembered()
             scale = torch.rsqrt(variance + self.eps) * self.weight
             return torch.addcmul(self.bias - mean * scale, wide, scale).to(x.dtype)
 
-    def _remembered(self) -> tuple[Float[Tensor, "dim"], Float[Tensor, "dim"]]:
+    def remembered(self) -> tuple[Float[Tensor, "dim"], Float[Tensor, "dim"]]:
+        """The running mean and variance."""
         if self.running_mean is None or self.running_var is None:
             raise RuntimeError("a batch norm without running statistics cannot be used outside training")
         return self.running_mean, self.running_var

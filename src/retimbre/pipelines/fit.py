@@ -1,5 +1,7 @@
 """Do two neighbouring stages fit each other? Why not?"""
 
+from pathlib import Path
+
 from retimbre.errors import StagesDoNotFit
 from retimbre.models.fastspeech2.model import FastSpeech2
 from retimbre.models.hifigan.model import Generator
@@ -18,21 +20,22 @@ def require_fit(text_to_spec: Loaded, spec_to_wav: Loaded) -> None:
 def text_to_spec_in(loaded: Loaded) -> FastSpeech2:
     """The text-to-spec model in a checkpoint; StagesDoNotFit if it holds something else."""
     if not isinstance(loaded.model, FastSpeech2):
-        raise _other_stage(loaded, "text-to-spec")
+        raise other_stage(loaded.path, loaded.description.family, loaded.stage, "text-to-spec")
     return loaded.model
 
 
 def vocoder_in(loaded: Loaded) -> Generator:
     """The vocoder in a checkpoint; StagesDoNotFit if it holds something else."""
     if not isinstance(loaded.model, Generator):
-        raise _other_stage(loaded, "spec-to-wav")
+        raise other_stage(loaded.path, loaded.description.family, loaded.stage, "spec-to-wav")
     return loaded.model
 
 
-def _other_stage(loaded: Loaded, stage: str) -> StagesDoNotFit:
+def other_stage(path: Path, family: str, found: str, stage: str) -> StagesDoNotFit:
+    """The error that says which stage was wanted and which one a file is."""
     return StagesDoNotFit(
-        f"{loaded.path.name} cannot take this place in the chain",
+        f"{path.name} cannot take this place in the chain",
         expected=f"a {stage} checkpoint",
-        found=f"{loaded.description.family} ({loaded.stage})",
+        found=f"{family} ({found})",
         do="'retimbre inspect FILE' says what a file is",
     )

@@ -76,7 +76,7 @@ def network_of(folder, **changes):
     assert inferred.assumed == ()
     sizes = {part: replace(getattr(inferred.config, part), **changes) for part in PARTS}
     network = FASTSPEECH2.build(replace(inferred.config, **sizes))
-    load_weights(network, FASTSPEECH2.ours(weights))
+    load_weights(network, FASTSPEECH2.ledger_of(weights).tensors)
     return network, meta
 
 

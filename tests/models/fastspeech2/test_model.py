@@ -12,7 +12,8 @@ from retimbre.models.fastspeech2 import FASTSPEECH2
 from retimbre.models.fastspeech2.batch import Batch, collate, reference_batch, text_batch
 from retimbre.models.fastspeech2.config import ConformerSizes, Level, PredictorSizes, StyleSizes
 from retimbre.models.fastspeech2.loss import LossWeights, text_to_spec_losses
-from retimbre.models.fastspeech2.variance import Controls
+from retimbre.models.fastspeech2.timing import Timing
+from retimbre.models.fastspeech2.variance import Controls, Truth
 from retimbre.nn.masks import mask_from_lengths
 
 SILENCE = -11.5
@@ -72,6 +73,20 @@ def test_what_is_spoken_alone_is_spoken_in_any_batch(tiny_network, kind):
         assert_close(together.spec[number, :n_frames], single.spec[0])
         assert_close(together.pitch[number, :n_values], single.pitch[0])
         assert together.spec[number, n_frames:].eq(network.config.silence).all()
+
+
+@pytest.mark.parametrize("changes", [{}, {"postnet_dim": None, "pitch_level": Level.FRAME}])
+def test_following_its_own_prosody_it_says_what_it_speaks(tiny_network, changes):
+    network, controls = tiny_network(**changes), Controls(duration=1.3, pitch=0.8, energy=1.2)
+    texts = text_batch([[3, 1, 4, 1, 5], [9, 2]])
+    spoken = network.speak(texts, controls)
+
+    timing = Timing.from_durations(spoken.durations)
+    output = network.follow(texts, timing, Truth(pitch=spoken.pitch, energy=spoken.energy), controls)
+
+    assert spoken.spec.equal(output.spec if output.refined is None else output.refined)
+    assert spoken.pitch.equal(output.prosody.pitch)
+    assert spoken.energy.equal(output.prosody.energy)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -260,6 +275,6 @@ def test_saved_and_loaded_gives_equal_output(tiny_network, tmp_path, kind):
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
     again = FASTSPEECH2.build(FASTSPEECH2.config_from(shapes, asdict(network.config)).config).eval()
-    load_weights(again, FASTSPEECH2.ours(tensors))
+    load_weights(again, FASTSPEECH2.ledger_of(tensors).tensors)
 
     assert again.speak(text).spec.equal(expected.spec)

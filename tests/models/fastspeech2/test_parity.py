@@ -35,7 +35,7 @@ def reference(parity, request):
     inferred = FASTSPEECH2.config_from(shapes, {"config": meta["config"], "stats": meta["stats"]})
     assert inferred.assumed == ()
     network = FASTSPEECH2.build(inferred.config).eval()
-    load_weights(network, FASTSPEECH2.ours(weights))
+    load_weights(network, FASTSPEECH2.ledger_of(weights).tensors)
     return network, whole_batch(tensors), tensors
 
 
@@ -132,7 +132,7 @@ def project(parity):
     folder = parity("everyvoice_project")
     checkpoint = "logs_and_checkpoints/FeaturePredictionExperiment/base/checkpoints/last.ckpt"
     contents = read(folder / "project" / checkpoint)
-    tensors = FASTSPEECH2.ours(contents.tensors)
+    tensors = FASTSPEECH2.ledger_of(contents.tensors).tensors
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     inferred = FASTSPEECH2.config_from(shapes, contents.values["hyper_parameters"])
     assert inferred.assumed == ()

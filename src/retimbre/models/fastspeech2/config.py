@@ -111,3 +111,8 @@ class FastSpeech2Config:
     def dim(self) -> int:
         """Channels between all parts of the network."""
         return self.encoder.dim
+
+
+RELEASED = FastSpeech2Config(
+    n_symbols=50
+)  # EveryVoice's usual sizes, for its page; symbols are each user's own

@@ -176,6 +176,20 @@ class FastSpeech2(nn.Module):
         self._require_style_tokens(reference)
         return self._spoken(*self._adapt(text, self.text_input_layer(text.symbols), controls, reference))
 
+    @torch.no_grad()
+    def follow(
+        self,
+        text: TextBatch,
+        timing: Timing,
+        truth: Truth,
+        controls: Controls = Controls(),  # noqa: B008 (frozen)
+    ) -> Output:
+        """A spec of given timing, pitch and energy, and what the network itself would have chosen instead."""
+        embedded = self.text_input_layer(text.symbols)
+        frames, prosody = self._adapt(text, embedded, controls, None, timing=timing, truth=truth)
+        spec, refined = self._decode(frames, timing.is_frame)
+        return Output(spec=spec, refined=refined, prosody=prosody, truth=truth, alignment=None)
+
     def _require_style_tokens(self, reference: Reference | None) -> None:
         if reference is not None and self.gst is None:
             raise DataError(

@@ -166,7 +166,7 @@ class VarianceAdaptor(nn.Module):
             x, pitch = add_pitch(x, is_symbol)
         log_durations = self.duration_predictor(x, is_symbol)
         if timing is None:
-            timing = Timing.from_durations(_to_frames(log_durations, is_symbol, controls.duration))
+            timing = Timing.from_durations(to_frames(log_durations, is_symbol, controls.duration))
         x = timing.stretch(x)
         if self.energy_level is Level.FRAME:
             x, energy = add_energy(x, timing.is_frame)
@@ -182,9 +182,10 @@ class VarianceAdaptor(nn.Module):
         )
 
 
-def _to_frames(
+def to_frames(
     log_durations: Float[Tensor, "batch symbols"], is_symbol: Bool[Tensor, "batch symbols"], control: float
 ) -> Int[Tensor, "batch symbols"]:
+    """Durations in whole frames, of a predicted logarithm and the factor on it."""
     # Checkpoint quirk: EveryVoice rounds before the control is applied and cuts off after it; pinned by
     # test_durations_are_rounded_before_they_are_stretched.
     frames = (torch.round(log_durations.exp() - 1) * control).clamp(0, MOST_FRAMES).long() * is_symbol

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from retimbre.checkpoint import keys
 from retimbre.checkpoint.ledger import Ledger
+from retimbre.checkpoint.weight_norm import SPLIT
 from retimbre.errors import CheckpointError
 from retimbre.models.assumptions import Assumption
 from retimbre.models.family import Inferred, Shapes, unwrapped
@@ -52,7 +53,7 @@ def take(ledger: Ledger) -> None:
     ledger.rename_all(lambda name: name.removeprefix(GENERATOR), "EveryVoice's prefix of the generator")
     for name in ledger.names(rf"{LAYER.pattern.partition('(bias')[0]}weight"):
         split = keys.unfolded({name: ledger.tensors[name]}, [name.removesuffix(".weight")])
-        ledger.replace([name], split, "weight norm was folded: length and direction anew")
+        ledger.replace([name], split, SPLIT)
 
 
 def theirs(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -103,16 +103,16 @@ def head_of(variant: str, config: UnifiedVoiceConfig) -> dict[str, tuple[int, ..
 def with_head(tensors: Mapping[str, Tensor], variant: str, config: UnifiedVoiceConfig) -> dict[str, Tensor]:
     """The network's tensors as the variant reads them: with a fresh third head where it wants one.
 
-    A new head has small random weights, as all new tables of this network, and no bias.
+    A new head has small random weights, as all new tables of this network, each time the same; and no bias.
 
     Raises:
         CheckpointError: There is no such variant.
     """
-    like = tensors["text_head.weight"]
+    like, random = tensors["text_head.weight"], torch.Generator().manual_seed(0)
     fresh = {
         name: like.new_zeros(shape)
         if name.endswith(".bias")
-        else torch.randn_like(like.new_empty(shape)) * 0.02
+        else (torch.randn(shape, generator=random) * 0.02).to(like)
         for name, shape in head_of(variant, config).items()
     }
     return {**tensors, **fresh}

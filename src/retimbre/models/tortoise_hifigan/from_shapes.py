@@ -4,6 +4,8 @@ Ours are those of TorToiSe, with weight norm named as torch 2 names it.
 """
 
 import math
+import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -19,7 +21,8 @@ from retimbre.models.stated import rows_of_numbers, whole_numbers
 from retimbre.models.tortoise_hifigan.config import LatentDecoderConfig
 from retimbre.models.votes import count, vote
 
-LAYER = r"conv_pre|conv_post|ups\.\d+|resblocks\.\d+\.convs[12]?\.\d+"  # these have weight norm
+BLOCK = r"resblocks\.\d+\.convs[12]?\.\d+"
+LAYER = rf"conv_pre|conv_post|ups\.\d+|{BLOCK}"  # these have weight norm
 PARTS = (".bias", LENGTH, DIRECTION)
 
 
@@ -98,8 +101,7 @@ class _Layers:
         n_first = sum(".convs1." in name for name in shapes)
         self.resblock: Literal["1", "2"] = "1" if n_first > sum(".convs." in name for name in shapes) else "2"
         self.convs = ("convs1", "convs2") if self.resblock == "1" else ("convs",)
-        # Where weight norm was folded, length and direction are one witness: both parts must be asked alone.
-        self.n_stages = max(count(shapes, [f"ups.{{}}{part}"]) for part in (".bias", DIRECTION))
+        self.n_stages = _n_stages(shapes)
         n_blocks = count(
             shapes, [f"resblocks.{{}}.{convs}.0{part}" for convs in self.convs for part in PARTS]
         )
@@ -132,9 +134,25 @@ class _Layers:
             for convs in self.convs
             for conv in range(self.n_convs)
         ]
-        return vote(
-            self._shapes, f"the kernel of residual block {block}", {layer + DIRECTION: 2 for layer in layers}
+        claims = {layer + DIRECTION: 2 for layer in layers}
+        return vote(self._shapes, f"the kernel of residual block {block}", claims, is_odd=True)
+
+
+def _n_stages(shapes: Shapes) -> int:
+    """As many as there are upsampling layers, and widths of residual blocks, which each stage halves."""
+    numbered = [count(shapes, [f"ups.{{}}{part}"]) for part in PARTS]
+    widths = [
+        len(
+            {
+                shape[0]
+                for name, shape in shapes.items()
+                if shape and re.fullmatch(BLOCK + re.escape(part), name)
+            }
         )
+        for part in PARTS
+    ]
+    claims = Counter(n for n in (*numbered, *widths) if n)
+    return claims.most_common(1)[0][0] if claims else 0
 
 
 def _possible_kernel(found: int, rate: int) -> int:

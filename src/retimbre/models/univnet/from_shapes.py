@@ -119,7 +119,7 @@ def _predictor_kernel(shapes: Shapes, n_stages: int) -> int:
     predictors = [f"res_stack.{stage}.kernel_predictor." for stage in range(n_stages)]
     layers = [*(f"residual_convs.{block}.{conv}" for block in range(3) for conv in (1, 3)), "kernel_conv"]
     claims = {predictor + layer + DIRECTION: 2 for predictor in predictors for layer in layers}
-    return vote(shapes, "the kernel of the kernel predictors", claims)
+    return vote(shapes, "the kernel of the kernel predictors", claims, is_odd=True)
 
 
 def _dim_claims(n_stages: int, n_layers: int) -> Iterator[tuple[str, int]]:
