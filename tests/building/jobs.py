@@ -1,13 +1,17 @@
 """What the child process of `building.opening` does with a file."""
 
 import io
+import json
 import tempfile
+import time
 import traceback
+from collections import Counter
 from pathlib import Path
 
 import torch
 from safetensors.torch import save
 
+from building import mutations
 from retimbre.checkpoint.read import read
 from retimbre.errors import CheckpointError, UnsafeCheckpoint
 
@@ -44,4 +48,65 @@ def open_file(*, path):
     return {"ending": "opens"}
 
 
-JOBS = {"open_file": open_file}
+def open_mutations(*, path, kind, seed, count):
+    """Damage a good file `count` times; what is wrong with each reading, and how often each ending came."""
+    folder = Path(path)
+    if kind == "index":
+        good, target = mutations.index_in(folder), folder / "model.safetensors.index.json"
+    elif kind == "file":  # any other: only its endings are judged
+        content = (folder / "good").read_bytes()
+        good, target = mutations.Good(content, ((0, len(content)),)), folder / "damaged"
+    else:
+        good, target = mutations.goods()[kind], folder / "damaged"
+    draw, faults, endings, slowest = mutations.draws(seed), [], Counter(), 0.0
+    for number in range(count):
+        damaged = mutations.damaged(good, draw)
+        target.write_bytes(damaged.content)
+        began = time.process_time()
+        ending, fault = _judged(good, damaged, target)
+        slowest = max(slowest, time.process_time() - began)
+        endings[ending] += 1
+        faults += [f"number {number}: {fault}"] if fault else []
+    return {
+        "ending": "done",
+        "text": json.dumps({"faults": faults[:5], "endings": endings, "slowest_s": slowest}),
+    }
+
+
+def _judged(good, damaged, path):
+    """How a reading ended, and what is wrong with it."""
+    try:
+        contents = read(path)
+        contents.tensors.meta()
+    except CheckpointError as error:
+        return "refused", "" if "\n" not in str(error) else f"no line: {error}"
+    except Exception:  # whatever it is, the test shows it
+        return "failed", traceback.format_exc()[-700:]
+    expected = mutations.tensors() if good.places else {}
+    is_known = all(damaged.spares(*place) for place in good.unchecked) and len(damaged.touched) == 1
+    for name, tensor in expected.items():
+        found, fault = _tensor(contents.tensors, name)
+        if fault:
+            return "failed", fault
+        is_spared = name in good.places and damaged.spares(*good.places[name])
+        if is_known and is_spared and (found is None or not mutations.same_bytes(found, tensor)):
+            return "failed", f"{name} is another tensor"
+    for tensors in (contents.tensors, contents.other_tensors):
+        for name in tensors:
+            fault = _tensor(tensors, name)[1]
+            if fault:
+                return "failed", fault
+    return "opens", ""
+
+
+def _tensor(tensors, name):
+    """A tensor or None, and what is wrong."""
+    try:
+        return tensors[name].clone(), ""
+    except (CheckpointError, KeyError):
+        return None, ""
+    except Exception:  # whatever it is, the test shows it
+        return None, traceback.format_exc()[-700:]
+
+
+JOBS = {"open_file": open_file, "mutate": open_mutations}

@@ -177,7 +177,15 @@ def _record(mapped: mmap, entry: _Entry) -> Record:
     if entry.method == STORED and entry.n_packed != entry.n_bytes:
         raise BrokenZip(f"record {ascii(entry.name)[:60]} has two lengths")
     at = name_at + n_name + n_extra
+    if flags & SIZES_BEHIND and not _is_followed(mapped, at + entry.n_packed, entry.checksum):
+        raise BrokenZip(f"record {ascii(entry.name)[:60]} does not end where it is said to")
     return Record(entry.name, entry.method != STORED, at, entry.n_packed, entry.n_bytes, entry.checksum)
+
+
+def _is_followed(mapped: mmap, at: int, checksum: int) -> bool:
+    """Does the checksum stand behind the record? Without this look a head could shift its bytes unnoticed."""
+    raw = struct.pack("<I", checksum)
+    return mapped[at : at + 8] == b"PK\x07\x08" + raw or bool(checksum and mapped[at : at + 4] == raw)
 
 
 def _refuse_overlaps(
