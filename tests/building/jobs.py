@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
-from building import mutations
+from building import damage
 from retimbre.checkpoint.read import read
 from retimbre.errors import CheckpointError, UnsafeCheckpoint
 
@@ -52,15 +52,15 @@ def open_mutations(*, path, kind, seed, count):
     """Damage a good file `count` times; what is wrong with each reading, and how often each ending came."""
     folder = Path(path)
     if kind == "index":
-        good, target = mutations.index_in(folder), folder / "model.safetensors.index.json"
+        good, target = damage.index_in(folder), folder / "model.safetensors.index.json"
     elif kind == "file":  # any other: only its endings are judged
         content = (folder / "good").read_bytes()
-        good, target = mutations.Good(content, ((0, len(content)),)), folder / "damaged"
+        good, target = damage.Good(content, ((0, len(content)),)), folder / "damaged"
     else:
-        good, target = mutations.goods()[kind], folder / "damaged"
-    draw, faults, endings, slowest = mutations.draws(seed), [], Counter(), 0.0
+        good, target = damage.goods()[kind], folder / "damaged"
+    draw, faults, endings, slowest = damage.draws(seed), [], Counter(), 0.0
     for number in range(count):
-        damaged = mutations.damaged(good, draw)
+        damaged = damage.damaged(good, draw)
         target.write_bytes(damaged.content)
         began = time.process_time()
         ending, fault = _judged(good, damaged, target)
@@ -82,14 +82,14 @@ def _judged(good, damaged, path):
         return "refused", "" if "\n" not in str(error) else f"no line: {error}"
     except Exception:  # whatever it is, the test shows it
         return "failed", traceback.format_exc()[-700:]
-    expected = mutations.tensors() if good.places else {}
+    expected = damage.tensors() if good.places else {}
     is_known = all(damaged.spares(*place) for place in good.unchecked) and len(damaged.touched) == 1
     for name, tensor in expected.items():
         found, fault = _tensor(contents.tensors, name)
         if fault:
             return "failed", fault
         is_spared = name in good.places and damaged.spares(*good.places[name])
-        if is_known and is_spared and (found is None or not mutations.same_bytes(found, tensor)):
+        if is_known and is_spared and (found is None or not damage.same_bytes(found, tensor)):
             return "failed", f"{name} is another tensor"
     for tensors in (contents.tensors, contents.other_tensors):
         for name in tensors:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from building.damage import Mutation, mutations
+from building.mutations import Mutation, mutations
 from retimbre.checkpoint.ledger import Ledger
 from retimbre.errors import CheckpointError
 from retimbre.models.family import Family
