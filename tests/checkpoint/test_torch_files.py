@@ -79,7 +79,7 @@ def not_utf8(content):
 
 def too_long(content):
     for field in (PACKED, SIZE):
-        put_twice(content, b"a/data.pkl", field, 1 << 20)
+        put_twice(content, b"a/data.pkl", field, len(content) - 100)
 
 
 def without_list(content):
@@ -102,7 +102,10 @@ DAMAGE = {  # what is said of it -> in which kind of file, and the damage
     ),
     "has two lengths": (zipfile.ZIP_STORED, lambda content: put_twice(content, b"a/data.pkl", SIZE, 7)),
     "records share bytes": (zipfile.ZIP_STORED, too_long),
-    "unpack_from": (zipfile.ZIP_STORED, lambda content: put(content, b"a/data/0", OFFSET, 1 << 31)),
+    "behind the end of the file": (
+        zipfile.ZIP_STORED,
+        lambda content: put(content, b"a/data/0", OFFSET, 1 << 31),
+    ),
     "no record .a/data/0. at 0": (zipfile.ZIP_STORED, lambda content: put(content, b"a/data/0", OFFSET, 0)),
     "Error -3": (zipfile.ZIP_DEFLATED, badly_packed),
     "codec can't decode": (zipfile.ZIP_STORED, not_utf8),
@@ -183,7 +186,7 @@ LEGACY_DAMAGE = {  # of the keys of the storages, and of what follows: a count o
     "TypeError": lambda keys, rest: (pickle.dumps([["0"]], protocol=2), rest),
     "KeyError": lambda keys, rest: (pickle.dumps(["none"], protocol=2), rest),
     "ValueError": lambda keys, rest: (keys, struct.pack("<q", 4) + rest[8:]),
-    "error: unpack_from": lambda keys, rest: (keys, rest[:5]),
+    "error: unpack requires": lambda keys, rest: (keys, rest[:5]),
 }
 
 
