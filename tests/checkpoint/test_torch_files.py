@@ -79,7 +79,7 @@ def not_utf8(content):
 
 def too_long(content):
     for field in (PACKED, SIZE):
-        put_twice(content, b"a/data.pkl", field, 1 << 20)
+        put_twice(content, b"a/data.pkl", field, len(content) - 100)
 
 
 def without_list(content):
@@ -102,7 +102,10 @@ DAMAGE = {  # what is said of it -> in which kind of file, and the damage
     ),
     "has two lengths": (zipfile.ZIP_STORED, lambda content: put_twice(content, b"a/data.pkl", SIZE, 7)),
     "records share bytes": (zipfile.ZIP_STORED, too_long),
-    "unpack_from": (zipfile.ZIP_STORED, lambda content: put(content, b"a/data/0", OFFSET, 1 << 31)),
+    "behind the end of the file": (
+        zipfile.ZIP_STORED,
+        lambda content: put(content, b"a/data/0", OFFSET, 1 << 31),
+    ),
     "no record .a/data/0. at 0": (zipfile.ZIP_STORED, lambda content: put(content, b"a/data/0", OFFSET, 0)),
     "Error -3": (zipfile.ZIP_DEFLATED, badly_packed),
     "codec can't decode": (zipfile.ZIP_STORED, not_utf8),
@@ -157,11 +160,33 @@ def test_what_torch_would_not_read_from_a_zip_file_is_refused(packed, tmp_path, 
         read(tmp_path / "other.pt")
 
 
+def test_a_head_that_shifts_the_bytes_of_a_tensor_is_damage(tmp_path):
+    torch.save({"w": torch.randn(40)}, tmp_path / "a.pt")
+    content = bytearray((tmp_path / "a.pt").read_bytes())
+    with zipfile.ZipFile(tmp_path / "a.pt") as archive:
+        head = archive.getinfo("a/data/0").header_offset
+    struct.pack_into("<H", content, head + 28, struct.unpack_from("<H", content, head + 28)[0] - 4)
+    (tmp_path / "a.pt").write_bytes(content)
+
+    with pytest.raises(CheckpointError, match="does not end where it is said to"):
+        read(tmp_path / "a.pt")
+
+
+def test_a_file_without_checksums_is_read(tmp_path):
+    weight = torch.randn(5)
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save({"w": weight}, tmp_path / "a.pt")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert torch.equal(read(tmp_path / "a.pt").tensors["w"], weight)
+
+
 LEGACY_DAMAGE = {  # of the keys of the storages, and of what follows: a count of 8 bytes and the numbers
     "TypeError": lambda keys, rest: (pickle.dumps([["0"]], protocol=2), rest),
     "KeyError": lambda keys, rest: (pickle.dumps(["none"], protocol=2), rest),
     "ValueError": lambda keys, rest: (keys, struct.pack("<q", 4) + rest[8:]),
-    "error: unpack_from": lambda keys, rest: (keys, rest[:5]),
+    "error: unpack requires": lambda keys, rest: (keys, rest[:5]),
 }
 
 

@@ -9,6 +9,7 @@ The file is mapped into memory, so a tensor costs nothing until it is used.
 
 # ruff: noqa: ANN401 (a file may hold anything in any place)
 
+import io
 import mmap
 import re
 import struct
@@ -135,16 +136,19 @@ def read_zip(path: Path) -> Pickled:
     """The contents of a file that torch.save wrote since version 1.6."""
     with path.open("rb") as file:
         mapped = _mapped(file)
-    try:
-        return _from_records(records_of(mapped), mapped)
-    except BrokenZip as error:
-        raise _damaged(error) from error
+        try:
+            return _from_records(records_of(file, mapped), mapped)
+        except BrokenZip as error:
+            raise _damaged(error) from error
 
 
 def read_legacy(path: Path) -> Pickled:
     """The contents of a file that torch.save wrote before version 1.6."""
     with path.open("rb") as file:
-        mapped = _mapped(file)
+        return _from_pickles(file, _mapped(file))
+
+
+def _from_pickles(file: BinaryIO, mapped: mmap.mmap) -> Pickled:
     declared: dict[str, tuple[int, int]] = {}
     machine = Machine(lambda identity: _legacy_storage(identity, declared))
     if machine.run(mapped) != LEGACY_MAGIC or machine.run(mapped, machine.end) != LEGACY_PROTOCOL:
@@ -153,7 +157,7 @@ def read_legacy(path: Path) -> Pickled:
     tree = machine.run(mapped, machine.end)
     keys = machine.run(mapped, machine.end)
     try:
-        runs = _legacy_runs(mapped, machine.end, keys, declared)
+        runs = _legacy_runs(file, machine.end, keys, declared)
     except BROKEN_LEGACY as error:
         raise _damaged(error) from error
     return Pickled(tree, tuple(machine.names), Storages(mapped, runs))
@@ -248,15 +252,17 @@ def _label(location: Any) -> str:
 
 
 def _legacy_runs(
-    mapped: mmap.mmap, at: int, keys: Any, declared: Mapping[str, tuple[int, int]]
+    file: BinaryIO, at: int, keys: Any, declared: Mapping[str, tuple[int, int]]
 ) -> dict[str, Run]:
+    n_file = file.seek(0, io.SEEK_END)
     runs = {}
     for key in keys:
         if not isinstance(key, str):  # hashing a deeply nested tuple would end the process
             raise TypeError("the key of a storage is no text")
         n_items, size = declared[key]
-        (n_stored,) = struct.unpack_from("<q", mapped, at)
-        if n_stored != n_items or at + 8 + n_items * size > len(mapped):
+        file.seek(at)  # and no look into the mapping, which would bring in a part of the weights
+        (n_stored,) = struct.unpack("<q", file.read(8))
+        if n_stored != n_items or at + 8 + n_items * size > n_file:
             raise ValueError(
                 f"storage {ascii(key[:40])} of {n_items} items ends beyond the file, or has {n_stored}"
             )

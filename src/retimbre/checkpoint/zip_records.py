@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from mmap import mmap
+from typing import BinaryIO
 
 from retimbre.errors import CheckpointError
 
@@ -74,8 +75,10 @@ class _Entry:
     head_at: int
 
 
-def records_of(mapped: mmap) -> dict[str, Record]:
+def records_of(file: BinaryIO, mapped: mmap) -> dict[str, Record]:
     """The records by name, in the order of the list.
+
+    Their heads are read from the file: each look into the mapping would bring in a part of the weights.
 
     Raises:
         BrokenZip: for damage, and for what contradicts itself.
@@ -84,12 +87,12 @@ def records_of(mapped: mmap) -> dict[str, Record]:
     try:
         list_at, n_entries, n_list = _list_place(mapped)
         entries = _entries(mapped, list_at, n_entries, list_at + n_list)
-        records = {entry.name: _record(mapped, entry) for entry in entries}
+        records = {entry.name: _record(file, entry) for entry in entries}
     except (struct.error, UnicodeDecodeError) as error:
         raise BrokenZip(str(error)) from error
     if len(records) != n_entries:
         raise BrokenZip("two records of one name")
-    _refuse_overlaps(mapped, entries, records, list_at)
+    _refuse_overlaps(entries, records, list_at)
     return records
 
 
@@ -126,6 +129,8 @@ def _entries(mapped: mmap, at: int, n_entries: int, end: int) -> list[_Entry]:
         extra = mapped[name_at + n_name : name_at + n_name + n_extra]
         at = name_at + n_name + n_extra + n_comment
         n_bytes, n_packed, head_at = _in_64_bits(extra, n_bytes, n_packed, fields[-1])
+        if head_at + n_packed > len(mapped):
+            raise BrokenZip("a record is said to be behind the end of the file")
         name = raw_name.decode("utf-8" if flags & UTF8 else "latin-1")
         entries.append(_Entry(raw_name, name, flags, method, checksum, n_packed, n_bytes, head_at))
         _refuse_other_kinds(entries[-1])
@@ -162,13 +167,13 @@ def _refuse_other_kinds(entry: _Entry) -> None:
         raise CheckpointError("a record of this zip file would be unpacked outside its folder", found=shown)
 
 
-def _record(mapped: mmap, entry: _Entry) -> Record:
-    head = HEAD.unpack_from(mapped, entry.head_at)
+def _record(file: BinaryIO, entry: _Entry) -> Record:
+    file.seek(entry.head_at)
+    head = HEAD.unpack(file.read(HEAD.size))
     signature, _, flags, method, _, _, checksum, n_packed, n_bytes, n_name, n_extra = head
-    name_at = entry.head_at + HEAD.size
-    if signature != b"PK\x03\x04" or mapped[name_at : name_at + n_name] != entry.raw_name:
+    if signature != b"PK\x03\x04" or file.read(n_name) != entry.raw_name:
         raise BrokenZip(f"no record {ascii(entry.name)[:60]} at {entry.head_at}")
-    extra = mapped[name_at + n_name : name_at + n_name + n_extra]
+    extra = file.read(n_extra)
     listed = [entry.n_bytes, entry.n_packed, entry.checksum]
     # With this flag the numbers stand behind the bytes, as torch writes it, and the list alone counts.
     here = listed if flags & SIZES_BEHIND else [*_in_64_bits(extra, n_bytes, n_packed), checksum]
@@ -176,13 +181,20 @@ def _record(mapped: mmap, entry: _Entry) -> Record:
         raise BrokenZip(f"record {ascii(entry.name)[:60]} and the list of records differ")
     if entry.method == STORED and entry.n_packed != entry.n_bytes:
         raise BrokenZip(f"record {ascii(entry.name)[:60]} has two lengths")
-    at = name_at + n_name + n_extra
+    at = entry.head_at + HEAD.size + n_name + n_extra
+    if flags & SIZES_BEHIND and not _is_followed(file, at + entry.n_packed, entry.checksum):
+        raise BrokenZip(f"record {ascii(entry.name)[:60]} does not end where it is said to")
     return Record(entry.name, entry.method != STORED, at, entry.n_packed, entry.n_bytes, entry.checksum)
 
 
-def _refuse_overlaps(
-    mapped: mmap, entries: list[_Entry], records: Mapping[str, Record], list_at: int
-) -> None:
+def _is_followed(file: BinaryIO, at: int, checksum: int) -> bool:
+    """Does the checksum stand behind the record? Without this look a head could shift its bytes unnoticed."""
+    file.seek(at)
+    found, raw = file.read(8), struct.pack("<I", checksum)
+    return found == b"PK\x07\x08" + raw or bool(checksum and found[:4] == raw)
+
+
+def _refuse_overlaps(entries: list[_Entry], records: Mapping[str, Record], list_at: int) -> None:
     spans = sorted((entry.head_at, records[entry.name].at + entry.n_packed) for entry in entries)
     for (_, ends), (begins, _) in pairwise([*spans, (list_at, list_at)]):
         if begins < ends:

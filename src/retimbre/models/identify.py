@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from retimbre.checkpoint.deep import oddities_of
+from retimbre.checkpoint.deep import look_deep
 from retimbre.checkpoint.digest import sha256_of
 from retimbre.checkpoint.read import Contents, read
 from retimbre.checkpoint.released import RELEASED
@@ -73,7 +73,7 @@ def identify_deep(path: Path | str, *, assume: Mapping[str, Any] | None = None) 
         hashing = beside.submit(sha256_of, Path(path))
         report = identify(path, assume=assume)
         contents = read(Path(path))
-        oddities = oddities_of(contents.tensors)
+        oddities = {oddity.name: oddity.what for oddity in look_deep(contents)}
         oddities |= _dead_codes(report, contents)
         sha256 = hashing.result()
     known = next((released for released in RELEASED if released.sha256 == sha256), None)
