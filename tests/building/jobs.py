@@ -11,13 +11,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
-<<<<<<< HEAD
-from building import damage
-=======
 from building import damage
 from retimbre.checkpoint.deep import look_deep
 from retimbre.checkpoint.digest import sha256_of
->>>>>>> cbd3378 (A full-size autoregressive.pth opens in a tenth of a second and a megabyte; a deep look at every weight, once)
 from retimbre.checkpoint.read import read
 from retimbre.errors import CheckpointError, UnsafeCheckpoint
 
