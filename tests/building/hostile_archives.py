@@ -116,10 +116,14 @@ def many_records(n_records):
     )
 
 
-def inflating(n_bytes, *, declared):
-    """Compressed zeros that are said to be fewer than they are."""
-    raw, line = record(b"made/data.pkl", b"]" * n_bytes, method=8, n_bytes=declared)
-    return raw + listed([(line, 0)], at=len(raw))
+def inflating(n_megabytes, *, declared):
+    """A compressed pickle of lists that is said to have another length."""
+    packed = zlib.compressobj(9, zlib.DEFLATED, -15)
+    megabyte = packed.compress(b"]" * 1_000_000) + packed.flush(zlib.Z_FULL_FLUSH)  # can be repeated as it is
+    body = megabyte * n_megabytes + packed.flush()
+    line = (b"made/data.pkl", 0, 8, 0, len(body), declared)
+    head = HEAD.pack(b"PK\x03\x04", 20, 0, 8, 0, 0, 0, len(body), declared, len(line[0]), 0)
+    return head + line[0] + body + listed([(line, 0)], at=len(head + line[0] + body))
 
 
 def in_python(kind, *, encrypted=False):
@@ -214,9 +218,9 @@ def structures():
         "records that hold each other": (overlapping(), "refused"),
         "one record under 5,000 names": (one_body(5_000), "refused"),
         "30,000 empty records": (many_records(30_000), "opens"),
-        "compressed zeros that are said to be few": (inflating(60_000_000, declared=20), "refused"),
-        "compressed zeros that are said to be many": (inflating(1_000, declared=1_000_000), "refused"),
-        "gigabytes, compressed": (inflating(150_000_000, declared=150_000_000), "refused"),
+        "compressed zeros that are said to be few": (inflating(1_500, declared=20), "refused"),
+        "compressed zeros that are said to be many": (inflating(1, declared=9_000_000), "refused"),
+        "gigabytes, compressed": (inflating(3_000, declared=3_000_000_000), "refused"),
         "another file before the archive": (b"PK\x03\x04" + bytes(1000) + good, "refused"),
         "another list in the comment": (good[:-2] + b"\x16\x00" + END.pack(b"PK\x05\x06", 0, 0, 0, 0, 0, 0,
         0), "refused"),
