@@ -16,6 +16,7 @@ from retimbre.checkpoint.deep import look_deep
 from retimbre.checkpoint.digest import sha256_of
 from retimbre.checkpoint.read import read
 from retimbre.errors import CheckpointError, UnsafeCheckpoint
+from retimbre.models.identify import identify, identify_deep
 
 
 def warm_up():
@@ -130,7 +131,24 @@ def digest(path):
     return sha256_of(path)
 
 
-WEIGHED = {"names": names_and_shapes, "deep": deep_look, "digest": digest}  # what can be measured
+def inspected(path):
+    """What `retimbre inspect` prints, for people and for scripts."""
+    report = identify(path)
+    return [report.to_text(), report.to_json()]
+
+
+def inspected_deep(path):
+    """With --deep."""
+    return identify_deep(path).to_json()
+
+
+WEIGHED = {  # what can be measured
+    "names": names_and_shapes,
+    "inspect": inspected,
+    "inspect --deep": inspected_deep,
+    "deep": deep_look,
+    "digest": digest,
+}
 
 
 def weigh(*, path, what):
