@@ -40,6 +40,7 @@ KNOWS: Mapping[Format, tuple[str, ...]] = {  # families that a format can hold; 
     ),
     "onnx": ("fastspeech2", "hifigan"),
 }  # fmt: skip
+ANEW = "left out the states of optimisers: a training from this file begins with new ones"
 WITH_NORM = ("hifigan", "univnet", "tortoise_hifigan")
 SPELLINGS: Mapping[Format, tuple[WeightNorm, ...]] = {  # of weight norm, as the programs load it strictly
     "retimbre": get_args(WeightNorm),
@@ -203,7 +204,7 @@ def _to_everyvoice(found: Explained, output: Path, wish: Wish) -> tuple[list[Pat
     write_torch(output, content)
     is_shifted = spec_type(found.description.output_mel) == "mel-hifigan"
     said = ["EveryVoice's spectrogram lies half a hop earlier: the sound comes as much later"] * is_shifted
-    return [output], [*said, *([] if wish.generator_only else ["for EveryVoice, optimisers begin anew"])]
+    return [output], [*said, *([] if wish.generator_only else [ANEW])]
 
 
 def _to_hifigan(found: Explained, output: Path, wish: Wish) -> tuple[list[Path], list[str]]:
@@ -213,8 +214,8 @@ def _to_hifigan(found: Explained, output: Path, wish: Wish) -> tuple[list[Path],
         generator_only=wish.generator_only,
         is_folded=wish.weight_norm == "folded",
     )
-    warning = hears_otherwise(found)
-    return files, [warning] if warning else []
+    said = [hears_otherwise(found), ANEW if len(files) == len(hifigan_names(found)) else None]
+    return files, list(filter(None, said))
 
 
 def _to_tortoise(found: Explained, output: Path, wish: Wish) -> tuple[list[Path], list[str]]:

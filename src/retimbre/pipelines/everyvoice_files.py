@@ -140,12 +140,17 @@ def _dotted(cleaners: tuple[str, ...]) -> list[str]:
 
 
 def _stats(stats: Stats | None) -> dict[str, Any]:
-    """EveryVoice demands them all; of the lengths of texts only its own training makes use."""
+    """EveryVoice demands those of pitch and energy; without those of lengths it cuts long texts as usual."""
     nothing = {"min": 0.0, "max": 1.0, "std": 1.0, "mean": 0.0, "norm_min": 0.0, "norm_max": 1.0}
-    lengths = dict.fromkeys(("character_length", "phone_length", "arpabet_length"), nothing)
-    if stats is None:
-        return {"pitch": nothing, "energy": nothing, **lengths}
-    return {"pitch": _stat(stats.pitch), "energy": _stat(stats.energy), **lengths}
+    known = {
+        "pitch": stats and stats.pitch,
+        "energy": stats and stats.energy,
+        "character_length": stats and stats.character_length,
+        "phone_length": stats and stats.phone_length,
+    }
+    told = {name: _stat(stat) if stat else None for name, stat in known.items()}
+    usual = {name: told[name] or nothing for name in ("pitch", "energy")}
+    return {**told, **usual, "arpabet_length": None}
 
 
 def _stat(stat: Stat) -> dict[str, float]:

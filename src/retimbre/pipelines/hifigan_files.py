@@ -6,7 +6,6 @@ Source: the public code of jik876/hifi-gan, `train.py` and `models.py`.
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 
 from retimbre.audio.mel import spec_type
@@ -115,14 +114,21 @@ def _training_state(found: Explained, judges: dict[str, Tensor], told: dict[str,
 
 
 def _fresh(network: nn.Module, told: dict[str, Any]) -> dict[str, Any]:
-    """The state of an AdamW that has made no step, for as many parameters as the network has."""
-    rate, betas = told["learning_rate"], (told["adam_b1"], told["adam_b2"])
-    parameters = [nn.Parameter(torch.empty(0)) for _ in network.parameters()]
-    try:
-        state = torch.optim.AdamW(parameters, lr=rate, betas=betas).state_dict()
-    except (TypeError, ValueError) as error:
+    """The state of an AdamW that has made no step, for as many parameters as the network has.
+
+    Written out, as torch loads a second's work of modules before it makes an optimiser.
+    """
+    rate, betas = told["learning_rate"], [told["adam_b1"], told["adam_b2"]]
+    if not all(isinstance(number, int | float) for number in (rate, *betas)):
         raise CheckpointError(
-            f"the {CONFIG} of the source makes no sense", found=str(error), do="correct it, or move it away"
-        ) from error
-    state["param_groups"][0]["initial_lr"] = rate  # its scheduler asks for it
-    return state
+            f"the {CONFIG} of the source makes no sense",
+            expected="numbers as learning_rate, adam_b1 and adam_b2",
+            found=f"{rate}, {betas[0]}, {betas[1]}",
+            do="correct it, or move it away",
+        )
+    group = {
+        "lr": rate, "betas": betas, "eps": 1e-8, "weight_decay": 0.01, "amsgrad": False, "foreach": None,
+        "maximize": False, "capturable": False, "initial_lr": rate,  # its scheduler asks for the last
+        "params": list(range(len(list(network.parameters())))),
+    }  # fmt: skip
+    return {"state": {}, "param_groups": [group]}
