@@ -139,7 +139,14 @@ def test_after_ctrl_c_the_rest_is_enough(hub, retimbre, tmp_path):
     hub.files["Manmay/tortoise-tts/vocoder.pth"] = content
     hub.hangs_after = 21 * 1024**2
     command = [sys.executable, "-m", "retimbre", "fetch", "tortoise", "vocoder"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell has what it runs in the background ignore Ctrl-C, and that is handed down.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         assert hub.hanging.wait(120), process.poll()
         folder = tmp_path / "here/models/tortoise/.incomplete"
         while sum(path.stat().st_size for path in folder.iterdir()) < 20 * 1024**2:
