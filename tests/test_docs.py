@@ -15,6 +15,7 @@ from string import ascii_lowercase
 import pytest
 import soundfile
 
+from building.conversion import EVERYVOICE_SIZES
 from building.models import STATS, generator_config, save_text_to_spec, save_vocoder, text_to_spec_config
 from building.sounds import record, vowel
 from retimbre.cli.main import run
@@ -166,7 +167,7 @@ def project(tmp_path_factory) -> Path:
     symbols, rules = everyvoice_symbols(characters=ascii_lowercase).symbols, TextRules(cleaners=("lower",))
     text_to_spec = save_text_to_spec(
         folder / "starter" / "text_to_spec.safetensors",
-        text_to_spec_config(len(symbols)),
+        text_to_spec_config(len(symbols), **EVERYVOICE_SIZES),
         symbols=symbols,
         text_rules=rules,
         stats=STATS,

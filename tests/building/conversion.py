@@ -65,16 +65,17 @@ FULL_JUDGES = DiscriminatorConfig(periods=(2, 3), n_scales=1)
 
 
 def _sizes(dim: int = 8) -> dict[str, Any]:
-    """Sizes that EveryVoice can build too: predictors of pitch and energy are as wide as the rest."""
     stack = ConformerSizes(n_layers=1, dim=dim, feedforward_dim=12, kernel=5)
     predictor = PredictorSizes(n_layers=1, dim=dim)
     usual = {"encoder": stack, "decoder": stack, "pitch": predictor, "energy": predictor}
     return usual | {"n_mels": 80, "attention_dim": 80}
 
 
+# EveryVoice can build them too: predictors of pitch and energy are as wide as the rest.
+EVERYVOICE_SIZES = _sizes()
 TEXT_TO_SPEC: Mapping[str, tuple[Any, dict[str, Any]]] = {  # name -> sizes, facts
     "letters": (
-        text_to_spec_config(len(LETTERS), **_sizes()),
+        text_to_spec_config(len(LETTERS), **EVERYVOICE_SIZES),
         {
             "symbols": LETTERS,
             "stats": STATS,
@@ -86,13 +87,15 @@ TEXT_TO_SPEC: Mapping[str, tuple[Any, dict[str, Any]]] = {  # name -> sizes, fac
     ),
     "frames": (
         text_to_spec_config(
-            len(LETTERS), **_sizes(), pitch_level=Level.FRAME, energy_level=Level.FRAME,
+            len(LETTERS), **EVERYVOICE_SIZES, pitch_level=Level.FRAME, energy_level=Level.FRAME,
             learns_alignment=False,
         ),
         {"symbols": LETTERS},
     ),
     "phones": (
-        text_to_spec_config(len(PHONES), **_sizes() | {"postnet_dim": 512}, n_speakers=3, n_languages=2),
+        text_to_spec_config(
+            len(PHONES), **EVERYVOICE_SIZES | {"postnet_dim": 512}, n_speakers=3, n_languages=2
+        ),
         {
             "symbols": PHONES,
             "text_level": "phones",
@@ -102,7 +105,7 @@ TEXT_TO_SPEC: Mapping[str, tuple[Any, dict[str, Any]]] = {  # name -> sizes, fac
         },
     ),
     "features": (
-        text_to_spec_config(len(PHONES), **_sizes(), n_features=43),
+        text_to_spec_config(len(PHONES), **EVERYVOICE_SIZES, n_features=43),
         {"symbols": PHONES, "text_level": "phones", "stats": STATS},
     ),
     "style": (

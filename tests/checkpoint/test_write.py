@@ -8,7 +8,14 @@ import pytest
 import torch
 
 from retimbre.checkpoint.read import read, read_tensor
-from retimbre.checkpoint.write import write_json, write_safetensors, write_torch_tensor
+from retimbre.checkpoint.write import (
+    owned,
+    staged,
+    write_json,
+    write_safetensors,
+    write_torch,
+    write_torch_tensor,
+)
 from retimbre.errors import CheckpointError
 
 
@@ -85,3 +92,63 @@ def test_the_file_is_forced_to_the_disk_before_it_gets_its_name(tmp_path, monkey
     monkeypatch.setattr(type(tmp_path), "replace", lambda a, b: (steps.append("replace"), replace(a, b)))
     write_json(tmp_path / "a.json", {"a": 1})
     assert steps == ["fsync", "replace", "fsync"]  # the file, its name, the folder
+
+
+def test_only_tensors_that_share_memory_are_copied():
+    table = torch.randn(4, 3)
+    given = {"whole": table, "same": table, "row": table[1], "turned": table.T, "own": torch.randn(5)}
+
+    own = owned(given)
+
+    assert all(own[name].equal(tensor) and own[name].is_contiguous() for name, tensor in given.items())
+    assert all(tensor.untyped_storage().nbytes() == tensor.nbytes for tensor in own.values())
+    assert len({tensor.data_ptr() for tensor in own.values()}) == len(own)
+    assert [name for name in given if own[name].data_ptr() == given[name].data_ptr()] == ["whole", "own"]
+
+
+def test_files_that_are_written_aside_end_up_together(tmp_path):
+    place = tmp_path / "new" / "place"
+
+    with staged(place) as aside:
+        (aside / "a").write_text("1")
+        (aside / "b").write_text("2")
+        assert [path for path in place.iterdir() if path != aside] == []
+
+    assert {path.name: path.read_text() for path in place.iterdir()} == {"a": "1", "b": "2"}
+
+
+@pytest.mark.parametrize("error", [OSError(28, "full"), CheckpointError("odd"), KeyboardInterrupt()])
+def test_files_that_are_written_aside_are_never_seen_where_the_last_one_fails(tmp_path, error):
+    (tmp_path / "a").write_text("old")
+    new = tmp_path / "new" / "place"
+
+    def write(place):
+        with staged(place) as aside:
+            (aside / "a").write_text("new")
+            raise error
+
+    for place in (tmp_path, new):
+        with pytest.raises((CheckpointError, KeyboardInterrupt)):
+            write(place)
+
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a": "old"}
+
+
+def test_an_error_about_a_file_aside_speaks_of_the_place_where_it_was_to_be(tmp_path):
+    with pytest.raises(CheckpointError) as raised, staged(tmp_path) as aside:
+        raise CheckpointError(f"{aside / 'a'} is odd", found=f"rubbish in {aside}")
+
+    assert str(raised.value) == f"{tmp_path / 'a'} is odd: found rubbish in {tmp_path}"
+
+
+def test_a_full_disk_is_our_error_when_torch_says_it_in_its_own_way(tmp_path, monkeypatch):
+    def full(content, path):
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0\nbacktrace")
+
+    monkeypatch.setattr(torch, "save", full)
+
+    with pytest.raises(
+        CheckpointError, match="cannot be written: found .*unexpected pos 64 vs 0. Free space"
+    ):
+        write_torch(tmp_path / "a.pth", {})
+    assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -35,14 +35,14 @@ def write_torch_tensor(path: Path, tensor: Tensor) -> None:
 
 def write_torch(path: Path, content: object) -> None:
     """Tensors and plain values as torch.save writes them, for the programs that read nothing else."""
-    replace_file(path, lambda temporary: _save_with_torch(content, temporary))
 
+    def write(temporary: Path) -> None:
+        try:
+            torch.save(content, temporary)
+        except RuntimeError as error:  # torch's own writer says so of a full disk
+            raise OSError(str(error).partition("\n")[0]) from error
 
-def _save_with_torch(content: object, path: Path) -> None:
-    try:
-        torch.save(content, path)
-    except RuntimeError as error:  # so torch calls a full disk, too
-        raise OSError(str(error).splitlines()[0][:120]) from error
+    replace_file(path, write)
 
 
 def owned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -86,7 +86,7 @@ def staged(folder: Path) -> Iterator[Path]:
     Raises:
         CheckpointError: nothing can be written in `folder`.
     """
-    is_new = not folder.exists()
+    new_folders = [place for place in (folder, *folder.parents) if not place.exists()]
     aside = folder / f".{secrets.token_hex(4)}.part"
     try:
         aside.mkdir(parents=True)
@@ -94,16 +94,22 @@ def staged(folder: Path) -> Iterator[Path]:
         for path in sorted(aside.iterdir()):
             path.replace(folder / path.name)
         force_to_disk(folder)
-        is_new = False
     except OSError as error:
-        raise unwritable(folder, error) from error
+        raise _elsewhere(unwritable(folder, error), aside, folder) from error
     except CheckpointError as error:
-        what = error.what.replace(str(aside), str(folder))
-        raise type(error)(what, expected=error.expected, found=error.found, do=error.do) from error
+        raise _elsewhere(error, aside, folder) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-        if is_new and folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+        with suppress(OSError):  # they stay where there is something in them
+            for place in new_folders:
+                place.rmdir()
+
+
+def _elsewhere(error: CheckpointError, aside: Path, folder: Path) -> CheckpointError:
+    """The same error, of `folder`."""
+    texts = (error.what, error.expected, error.found, error.do)
+    what, expected, found, do = (text and text.replace(str(aside), str(folder)) for text in texts)
+    return type(error)(what or "", expected=expected, found=found, do=do)
 
 
 def unwritable(path: Path, error: Exception) -> CheckpointError:

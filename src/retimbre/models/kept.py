@@ -27,9 +27,10 @@ def everyvoice_values(found: Explained) -> dict[str, Any]:
 
 def hifigan_config(found: Explained) -> dict[str, Any]:
     """The original HiFi-GAN's config.json, beside its own file or from one of ours; {} without one."""
-    if found.written_by == ORIGINAL_HIFIGAN:
-        return config_beside(found.contents.path)
-    return _kept(found, HIFIGAN_KEY)
+    is_original = found.written_by == ORIGINAL_HIFIGAN
+    config = config_beside(found.contents.path) if is_original else _kept(found, HIFIGAN_KEY)
+    known: dict[str, Any] = json.loads(json.dumps(config), parse_constant=lambda _: None)  # NaN is no JSON
+    return known
 
 
 def kept_text(found: Explained) -> dict[str, str]:
