@@ -162,7 +162,7 @@ def of_fixture(folder: Path, family) -> Loaded:
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     model: nn.Module = family.build(family.config_from(shapes, known).config).eval()
     load_weights(model, tensors)
-    description = Description(family=family.name, sizes={}, mel=MEL)
+    description = Description(family=family.name, sizes={}, spectrogram=MEL)
     return Loaded(model=model, description=description, path=folder, stage=family.stage)
 
 

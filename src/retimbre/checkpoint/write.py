@@ -35,14 +35,14 @@ def write_torch_tensor(path: Path, tensor: Tensor) -> None:
 
 def write_torch(path: Path, content: object) -> None:
     """Tensors and plain values as torch.save writes them, for the programs that read nothing else."""
+    replace_file(path, lambda temporary: _save_with_torch(content, temporary))
 
-    def write(temporary: Path) -> None:
-        try:
-            torch.save(content, temporary)
-        except RuntimeError as error:  # torch's own writer says so of a full disk
-            raise OSError(str(error).partition("\n")[0]) from error
 
-    replace_file(path, write)
+def _save_with_torch(content: object, path: Path) -> None:
+    try:
+        torch.save(content, path)
+    except RuntimeError as error:  # so torch calls a full disk, too
+        raise OSError(str(error).splitlines()[0][:120]) from error
 
 
 def owned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
