@@ -44,11 +44,25 @@ def test_the_decoder_of_latents_takes_the_place_of_diffusion_and_vocoder(tortois
     assert list(chain.stages) == ["text-to-codes", "codes-to-wav"]
 
 
+def test_beside_diffusion_and_vocoder_the_short_cut_is_not_needed(tortoise):
+    chain = chain_of(tortoise("vocoder", "hifidecoder", "diffusion_decoder", "autoregressive"))
+    assert chain.works
+    assert list(chain.stages) == ["text-to-codes", "codes-to-spec", "spec-to-wav"]
+    assert chain.beside == ("hifidecoder.pth",)
+
+
 def test_what_is_missing_is_named(tortoise):
     chain = chain_of(tortoise("autoregressive", "vocoder"))
     assert not chain.works
     assert chain.missing == ("codes-to-spec",)
     assert "no codes-to-spec: give its file, too" in chain.to_text()
+
+
+def test_without_a_stage_that_reads_text_it_is_a_part_of_a_chain(tortoise):
+    chain = chain_of(tortoise("diffusion_decoder", "vocoder"))
+    assert not chain.works
+    assert chain.missing == ("text-to-spec or text-to-codes",)
+    assert "a part of a chain that fits: codes-to-spec" in chain.to_text()
 
 
 def test_another_number_of_codes_is_named_with_its_tensors(tortoise, parity):

@@ -15,6 +15,8 @@ NEEDED = {  # by the stage that begins a chain: all that must follow
     "text-to-spec": ("text-to-spec", "spec-to-wav"),
     "text-to-codes": ("text-to-codes", "codes-to-spec", "spec-to-wav"),
 }
+IN_ORDER = ("text-to-spec", "text-to-codes", "codes-to-spec", "spec-to-wav", "codes-to-wav")
+SHORT_CUT = "codes-to-wav"  # it needs neither a spec nor a vocoder
 MANY = ("ranking", "voice")  # a chain may have several of these
 
 
@@ -104,20 +106,21 @@ class Chain:
 
 def chain_of(reports: Sequence[Report]) -> Chain:
     """Whether the files that these reports describe work together."""
-    in_order = [stage for stages in NEEDED.values() for stage in stages]
-    staged = [report for report in reports if report.stage in in_order or report.stage == "codes-to-wav"]
-    begins = [report.stage for report in staged if report.stage in NEEDED]
-    needed = NEEDED[begins[0]] if begins and begins[0] else ()
-    found = {report.stage: report.path.name for report in staged if report.stage}
-    if "codes-to-wav" in found:  # it needs neither a spec nor a vocoder
-        needed = tuple(stage for stage in needed if stage not in ("codes-to-spec", "spec-to-wav"))
-    ordered = [stage for stage in (*needed, *in_order, "codes-to-wav") if stage in found]
-    disagreements = [*_doubles(reports), *_mels(staged), *_links(reports), *_voices(reports)]
+    staged = {report.path: report.stage for report in reports if report.stage in IN_ORDER}
+    if {"codes-to-spec", "spec-to-wav"} & set(staged.values()):  # with those, its short cut is not needed
+        staged = {path: stage for path, stage in staged.items() if stage != SHORT_CUT}
+    found = {stage: path.name for path, stage in staged.items() if stage}
+    begin = next((stage for stage in NEEDED if stage in found), None)
+    needed = NEEDED[begin] if begin else (" or ".join(NEEDED),) if found else ()
+    if SHORT_CUT in found:
+        needed = ("text-to-codes", SHORT_CUT)
+    in_chain = [report for report in reports if report.path in staged]
+    disagreements = [*_doubles(reports), *_mels(in_chain), *_links(reports), *_voices(reports)]
     return Chain(
-        stages={stage: found[stage] for stage in dict.fromkeys(ordered)},
+        stages={stage: found[stage] for stage in IN_ORDER if stage in found},
         missing=tuple(stage for stage in needed if stage not in found),
         disagreements=tuple(disagreements),
-        beside=tuple(report.path.name for report in reports if report not in staged),
+        beside=tuple(report.path.name for report in reports if report.path not in staged),
     )
 
 
