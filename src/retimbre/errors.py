@@ -15,6 +15,8 @@ RetimbreError
 └── MissingExtra      an optional package is not installed
 """
 
+from pathlib import Path
+
 
 class RetimbreError(Exception):
     """What failed, what was expected, what was found and what to do: one line for the user.
@@ -66,6 +68,10 @@ class RecipeError(RetimbreError):
 
 class CheckpointError(RetimbreError):
     """A file with weights cannot be used."""
+
+    def of(self, path: Path) -> "CheckpointError":
+        """The same error about a file, which it was found in without knowing which one."""
+        return type(self)(f"{path}: {self.what}", expected=self.expected, found=self.found, do=self.do)
 
 
 class UnsafeCheckpoint(CheckpointError):

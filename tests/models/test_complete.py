@@ -12,8 +12,9 @@ from building.rankers import CLVP, CVVP
 from retimbre.checkpoint.keys import DIRECTION, LENGTH, older_weight_norm
 from retimbre.checkpoint.lazy import LazyTensors
 from retimbre.checkpoint.read import Contents
+from retimbre.checkpoint.shapes import outline_of, shapes_of
 from retimbre.errors import CheckpointError, UnknownFamily
-from retimbre.models.complete import network_outline, outline_of, shapes_of
+from retimbre.models.complete import network_outline
 from retimbre.models.explain import explain
 from retimbre.models.fastspeech2 import FASTSPEECH2
 from retimbre.models.fastspeech2.config import ConformerSizes, FastSpeech2Config, PredictorSizes, StyleSizes

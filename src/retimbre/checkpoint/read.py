@@ -79,10 +79,7 @@ def read(path: Path) -> Contents:
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read", found=error.strerror or str(error)) from error
     except CheckpointError as error:
-        # The readers below know what is wrong, but not with which file.
-        raise type(error)(
-            f"{path}: {error.what}", expected=error.expected, found=error.found, do=error.do
-        ) from error
+        raise error.of(path) from error
 
 
 def read_tensor(path: Path) -> Tensor:

@@ -1,10 +1,19 @@
-"""Names and shapes of the weights in a file, without reading the weights."""
+"""Names, shapes and types of tensors, without reading what is in them."""
 
-from pathlib import Path
+from collections.abc import Mapping
 
-from retimbre.checkpoint.read import read
+from torch import Tensor
+
+from retimbre.checkpoint.lazy import LazyTensors
 
 
-def shapes_of(path: Path) -> dict[str, tuple[int, ...]]:
-    """Name -> shape. Nothing but the list of contents is read."""
-    return {name: tuple(tensor.shape) for name, tensor in read(path).tensors.meta().items()}
+def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Name -> shape; of the tensors of a file, nothing but the list of contents is read."""
+    known = tensors.meta() if isinstance(tensors, LazyTensors) else tensors
+    return {name: tuple(tensor.shape) for name, tensor in known.items()}
+
+
+def outline_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Name -> a tensor of the same shape and type on the `meta` device, which holds no numbers."""
+    lazy = tensors if isinstance(tensors, LazyTensors) else LazyTensors.in_memory(tensors)
+    return lazy.meta()

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from retimbre.checkpoint.read import read
 from retimbre.checkpoint.write import write_text
 from retimbre.data.check import Checked, check_sets
 from retimbre.data.features import PrepareOptions
@@ -14,7 +13,7 @@ from retimbre.data.prepare import RecordedSet
 from retimbre.diagnose.scores import score_sets, write_scores
 from retimbre.errors import CheckpointError
 from retimbre.jobs.listener import Listener
-from retimbre.models.explain import explain
+from retimbre.models.explain import explain_file
 from retimbre.models.load import load_model
 from retimbre.recipe.recipe import Data, Recipe
 from retimbre.text.symbols import SymbolTable
@@ -65,7 +64,7 @@ def check_data(
         preprocessed: A folder whose prepared audio the model is judged on, instead of the recordings.
     """
     path = model or recipe.base
-    described = explain(read(path)).description if path else None
+    described = explain_file(path).description if path else None
     if model and described and not described.symbols:
         raise CheckpointError(
             f"{model} reads no texts", expected="a text-to-spec checkpoint", found=described.family

@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from retimbre.checkpoint.read import read
 from retimbre.data.manifest import read_filelist
 from retimbre.data.text_check import MissingSymbol, TextReport, check_texts
 from retimbre.data.utterance import Utterance
 from retimbre.errors import CheckpointError, RecipeError, TextError
-from retimbre.models.explain import explain
+from retimbre.models.explain import explain_file
 from retimbre.recipe.shared_text import read_text_config
 from retimbre.text.reading import Level
 from retimbre.text.symbols import SymbolTable
@@ -97,7 +96,7 @@ def _in_config(config: Path, texts: Path, utterances: Sequence[Utterance]) -> Te
 
 
 def _in_model(model: Path, texts: Path, utterances: Sequence[Utterance]) -> TextCheckup:
-    described = explain(read(model)).description
+    described = explain_file(model).description
     if not described.symbols:
         raise CheckpointError(
             f"{model} reads no texts", expected="a text-to-spec checkpoint", found=described.family

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from retimbre.checkpoint.lazy import LazyTensors
 from retimbre.checkpoint.ledger import Ledger
+from retimbre.checkpoint.shapes import shapes_of
 from retimbre.errors import CheckpointError
 from retimbre.models.family import Shapes
 
@@ -24,17 +24,6 @@ N_OUTLINES = 64
 FILLS = frozenset(("normal_", "uniform_", "zero_", "fill_", "kaiming_uniform_", "xavier_uniform_"))
 # Of a tensor and a number, as networks work out constants; `normalize` divides by a length.
 WITH_A_NUMBER = frozenset(("neg", "div", "__truediv__", "__pow__", "__rpow__", "pow", "normalize"))
-
-
-def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    """Their shapes by name."""
-    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-
-
-def outline_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names, shapes and types, on the `meta` device: nothing of the weights is read."""
-    lazy = tensors if isinstance(tensors, LazyTensors) else LazyTensors.in_memory(tensors)
-    return lazy.meta()
 
 
 class _Unfilled(TorchFunctionMode):

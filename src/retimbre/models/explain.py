@@ -15,10 +15,11 @@ from torch import Tensor
 from retimbre.audio.mel import MelSpec, mel_librosa
 from retimbre.checkpoint.ledger import Entry, Ledger
 from retimbre.checkpoint.read import Contents, read
+from retimbre.checkpoint.shapes import outline_of, shapes_of
 from retimbre.checkpoint.spelling import respelled
 from retimbre.errors import CheckpointError, UnknownFamily
 from retimbre.models.assumptions import Assumption, sentence
-from retimbre.models.complete import network_outline, outline_of, require_complete, shapes_of
+from retimbre.models.complete import network_outline, require_complete
 from retimbre.models.description import Description, sizes_of
 from retimbre.models.family import Family, Inferred, Shapes, unwrapped
 from retimbre.models.fastspeech2 import FASTSPEECH2
@@ -79,6 +80,15 @@ class Explained:
         if not self.has_discriminators:
             return {}
         return discriminator_tensors((read(self.companion) if self.companion else self.contents).tensors)
+
+
+def explain_file(path: Path, *, stated: Mapping[str, Any] | None = None) -> Explained:
+    """As `explain`, of the file at `path`; errors name it."""
+    contents = read(path)
+    try:
+        return explain(contents, stated=stated)
+    except CheckpointError as error:
+        raise error.of(path) from error
 
 
 def explain(contents: Contents, *, stated: Mapping[str, Any] | None = None) -> Explained:

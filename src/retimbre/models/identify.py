@@ -11,8 +11,9 @@ from retimbre.checkpoint.deep import look_deep
 from retimbre.checkpoint.digest import sha256_of
 from retimbre.checkpoint.read import Contents, read
 from retimbre.checkpoint.released import RELEASED
+from retimbre.checkpoint.shapes import outline_of
 from retimbre.errors import CheckpointError, UnknownFamily
-from retimbre.models.complete import empty_network, outline_of
+from retimbre.models.complete import empty_network
 from retimbre.models.explain import Explained, explain
 from retimbre.models.hifigan.from_shapes import discriminator_tensors
 from retimbre.models.other_files import recognise
@@ -51,20 +52,12 @@ def identify(path: Path | str, *, assume: Mapping[str, Any] | None = None) -> Re
     try:
         return Report(**facts, **_explained(explain(contents, stated=assume)))
     except CheckpointError as error:
-        if assume and _is_explained(contents):
-            raise  # not the file is wrong, but what is stated
+        if assume:  # who states something wants to hear why it does not hold
+            raise error.of(contents.path) from error
         facts["has_discriminators"] = bool(discriminator_tensors(outline_of(contents.tensors)))
         if isinstance(error, UnknownFamily) and (known := recognise(contents)):
             return Report(**facts, **_recognised(known))
         return Report(**facts, problem=error.what + (f": {error.found}" if error.found else ""))
-
-
-def _is_explained(contents: Contents) -> bool:
-    try:
-        explain(contents)
-    except CheckpointError:
-        return False
-    return True
 
 
 def identify_deep(path: Path | str, *, assume: Mapping[str, Any] | None = None) -> Report:

@@ -10,11 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from retimbre.checkpoint.fill import load_weights
-from retimbre.checkpoint.read import read
 from retimbre.checkpoint.write import write_json, write_safetensors
 from retimbre.errors import CheckpointError
 from retimbre.models.description import Description
-from retimbre.models.explain import Explained, explain
+from retimbre.models.explain import Explained, explain_file
 from retimbre.models.family import Stage
 from retimbre.models.origin import METADATA_KEY
 
@@ -50,14 +49,11 @@ def load_model(
         CheckpointError: if the file is damaged, unsafe, of no known family or contradicts itself.
     """
     path = Path(path)
-    contents = read(path)
+    found = explain_file(path, stated=assume)
     try:
-        return loaded(explain(contents, stated=assume), device=device)
+        return loaded(found, device=device)
     except CheckpointError as error:
-        # What is wrong was found without knowing in which file.
-        raise type(error)(
-            f"{path}: {error.what}", expected=error.expected, found=error.found, do=error.do
-        ) from error
+        raise error.of(path) from error
 
 
 def loaded(found: Explained, *, device: str | torch.device = "cpu") -> Loaded:

@@ -9,9 +9,10 @@ from collections import Counter
 import torch
 
 from retimbre.checkpoint.read import Contents
+from retimbre.checkpoint.shapes import shapes_of
 from retimbre.models.hifigan.from_shapes import discriminator_tensors
 from retimbre.models.other_networks import bigvgan, classifier, is_classifier, styletts2, xtts
-from retimbre.models.recognised import Recognised, Row, known, mapping, shapes_in, whole_number
+from retimbre.models.recognised import Recognised, Row, known, mapping, whole_number
 
 __all__ = ["ROWS", "Recognised", "is_classifier", "recognise"]
 
@@ -31,7 +32,7 @@ def recognise(contents: Contents) -> Recognised | None:
 
 def tortoise_voice(contents: Contents) -> Recognised | None:
     """Two latents, or four values of which the last two are spectrograms and nothing."""
-    shapes = shapes_in(contents.tensors)
+    shapes = shapes_of(contents.tensors)
     is_pair = {"0", "1"} <= shapes.keys() <= {"0", "1", "2", "3"}
     if not is_pair or any(len(shapes[name]) != 2 or shapes[name][0] != 1 for name in ("0", "1")):
         return None
@@ -66,7 +67,7 @@ def mel_norms(contents: Contents) -> Recognised | None:
 
 def xtts_speakers(contents: Contents) -> Recognised | None:
     """A latent and an embedding for each name."""
-    shapes = shapes_in(contents.tensors)
+    shapes = shapes_of(contents.tensors)
     names = [name.removesuffix(f"/{LATENT}") for name in shapes if name.endswith(f"/{LATENT}")]
     if not names or not all(f"{name}/{EMBEDDING}" in shapes for name in names):
         return None

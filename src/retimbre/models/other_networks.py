@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from retimbre.checkpoint.read import Contents
+from retimbre.checkpoint.shapes import shapes_of
 from retimbre.models.assumptions import Assumption
 from retimbre.models.family import Shapes
 from retimbre.models.recognised import (
@@ -13,7 +14,6 @@ from retimbre.models.recognised import (
     known,
     length,
     mapping,
-    shapes_in,
     whole_number,
 )
 from retimbre.models.votes import count
@@ -33,7 +33,7 @@ HEAD_DIM = 64
 
 def xtts(contents: Contents) -> Recognised | None:
     """Coqui's XTTS, whole (perhaps from its trainer, with a dVAE) or its GPT alone."""
-    shapes = {name.removeprefix("xtts."): shape for name, shape in shapes_in(contents.tensors).items()}
+    shapes = {name.removeprefix("xtts."): shape for name, shape in shapes_of(contents.tensors).items()}
     gpt = {name.removeprefix("gpt."): shape for name, shape in shapes.items() if name.startswith("gpt.")}
     is_whole = _is_gpt(gpt)
     if not is_whole:
@@ -84,7 +84,7 @@ def styletts2(contents: Contents) -> Recognised | None:
 
 def bigvgan(contents: Contents) -> Recognised | None:
     """A BigVGAN generator: like HiFi-GAN, but its activations have tensors of their own."""
-    shapes = {name.removeprefix("generator."): shape for name, shape in shapes_in(contents.tensors).items()}
+    shapes = {name.removeprefix("generator."): shape for name, shape in shapes_of(contents.tensors).items()}
     layers = {name.rsplit(".", 1)[-1] for name in shapes if ".activations." in name and ".act." in name}
     if "alpha" not in layers or not any(name.startswith("resblocks.0.") for name in shapes):
         return None
@@ -109,7 +109,7 @@ def is_classifier(shapes: Shapes) -> bool:
 
 def classifier(contents: Contents) -> Recognised | None:
     """TorToiSe's detector of its own speech."""
-    shapes = shapes_in(contents.tensors)
+    shapes = shapes_of(contents.tensors)
     if not is_classifier(shapes):
         return None
     facts = {
@@ -174,10 +174,10 @@ def _xtts_rules(sizes: Mapping[str, Any]) -> list[Assumption]:
 
 def _styletts2_shapes(contents: Contents) -> Shapes:
     """Name -> shape, each name with its part in front: `x` of `net/decoder` is `decoder.x`."""
-    at, shapes = contents.weights_at or "", shapes_in(contents.tensors)
+    at, shapes = contents.weights_at or "", shapes_of(contents.tensors)
     if at.startswith("net/"):
         named = {f"{at}/{name}": shape for name, shape in shapes.items()}
-        named |= shapes_in(contents.other_tensors)
+        named |= shapes_of(contents.other_tensors)
         parts = {name.removeprefix("net/"): shape for name, shape in named.items() if name.startswith("net/")}
         shapes = {name.replace("/", ".", 1): shape for name, shape in parts.items()}
     return {name.replace(".module.", ".", 1): shape for name, shape in shapes.items()}

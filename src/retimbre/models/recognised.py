@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from retimbre.checkpoint.lazy import LazyTensors
 from retimbre.checkpoint.read import Contents
 from retimbre.models.assumptions import Assumption
 from retimbre.models.family import Shapes
@@ -30,11 +29,6 @@ class Recognised:
 
 
 Row = Callable[[Contents], Recognised | None]  # None: the file is something else
-
-
-def shapes_in(tensors: LazyTensors) -> Shapes:
-    """Name -> shape, without reading a weight."""
-    return {name: tuple(tensor.shape) for name, tensor in tensors.meta().items()}
 
 
 def length(shapes: Shapes, axis: int, *names: str) -> int | None:

@@ -14,13 +14,12 @@ from retimbre.checkpoint.keys import folded, older_weight_norm
 from retimbre.checkpoint.safetensors_files import parts_of
 from retimbre.checkpoint.write import staged, write_torch
 from retimbre.errors import CheckpointError
-from retimbre.models.explain import Explained
+from retimbre.models.explain import Explained, explain_file
 from retimbre.models.kept import kept_text
 from retimbre.models.load import ENDING, loaded, save_tensors
 from retimbre.models.origin import ORIGINAL_HIFIGAN
 from retimbre.models.tortoise_ar.variants import VARIANTS
 from retimbre.pipelines.everyvoice_files import everyvoice_checkpoint
-from retimbre.pipelines.export import explained
 from retimbre.pipelines.hifigan_files import CONFIG, hears_otherwise, hifigan_names, write_hifigan
 from retimbre.pipelines.tortoise_files import fresh_head, head_in, heads_of_others, tortoise_checkpoint
 
@@ -98,7 +97,7 @@ def convert(file: Path, output: Path, wish: Wish | None = None) -> Converted:
     """
     wish = wish or Wish()
     to = wish.to or _format_of(output)
-    found = explained(file, assume=wish.assume)
+    found = explain_file(file, stated=wish.assume)
     _require_possible(found, to, wish)
     targets = _targets(found, output, to)
     _require_free(found, targets)
@@ -260,5 +259,5 @@ def _remarks(found: Explained, to: Format, wish: Wish) -> list[str]:
 
 def _again(path: Path) -> str:
     """What was written is read again, as any reader would."""
-    found = explained(path)
+    found = explain_file(path)
     return f"read again: {found.family.name}, {len(found.outline)} tensors"

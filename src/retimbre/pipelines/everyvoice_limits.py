@@ -6,8 +6,9 @@ from typing import Any
 from torch import Tensor
 
 from retimbre.audio.mel import spec_type
+from retimbre.checkpoint.shapes import shapes_of
 from retimbre.errors import CheckpointError
-from retimbre.models.complete import network_outline, shapes_of
+from retimbre.models.complete import network_outline
 from retimbre.models.explain import Explained
 from retimbre.models.fastspeech2.config import FastSpeech2Config, StyleSizes
 from retimbre.models.hifigan.config import DiscriminatorConfig, GeneratorConfig

@@ -1,14 +1,11 @@
 """A vocoder without what only its training needs, in EveryVoice's format or in ours."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from retimbre.checkpoint.read import read
 from retimbre.checkpoint.write import write_torch
 from retimbre.errors import CheckpointError
-from retimbre.models.explain import Explained, explain
+from retimbre.models.explain import explain_file
 from retimbre.models.kept import kept_text
 from retimbre.models.load import ENDING, save_tensors
 from retimbre.pipelines.everyvoice_files import everyvoice_checkpoint
@@ -25,8 +22,8 @@ def export_spec_to_wav(checkpoint: Path, output: Path) -> Path:
     Raises:
         CheckpointError: if the file would replace its own source, or EveryVoice knows no such vocoder.
     """
-    require_other_file(checkpoint, output)
-    found = explained(checkpoint)
+    _require_other_file(checkpoint, output)
+    found = explain_file(checkpoint)
     if found.family.name != "hifigan":
         raise other_stage(checkpoint, found.family.name, found.family.stage, "spec-to-wav")
     if output.suffix == ENDING:
@@ -37,19 +34,7 @@ def export_spec_to_wav(checkpoint: Path, output: Path) -> Path:
     return output
 
 
-def explained(checkpoint: Path, *, assume: Mapping[str, Any] | None = None) -> Explained:
-    """What the file at `checkpoint` is; errors name it."""
-    try:
-        return explain(read(checkpoint), stated=assume)
-    except CheckpointError as error:
-        if str(checkpoint) in error.what:
-            raise
-        raise type(error)(
-            f"{checkpoint}: {error.what}", expected=error.expected, found=error.found, do=error.do
-        ) from error
-
-
-def require_other_file(checkpoint: Path, output: Path) -> None:
+def _require_other_file(checkpoint: Path, output: Path) -> None:
     """Raise CheckpointError where writing `output` would destroy what is read."""
     if output.exists() and output.samefile(checkpoint):
         raise CheckpointError(f"{output} would be replaced by a part of itself", do="give another --output")

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from retimbre.audio.mel import spec_type
 from retimbre.checkpoint.keys import below_prefix, folded, older_weight_norm
+from retimbre.checkpoint.shapes import shapes_of
 from retimbre.checkpoint.write import owned, write_json, write_torch
 from retimbre.errors import CheckpointError
-from retimbre.models.complete import empty_network, shapes_of
+from retimbre.models.complete import empty_network
 from retimbre.models.explain import Explained
 from retimbre.models.hifigan.config import GeneratorConfig
 from retimbre.models.hifigan.discriminators import Discriminators

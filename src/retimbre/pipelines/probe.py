@@ -20,11 +20,10 @@ from retimbre.audio.files import load_audio
 from retimbre.audio.mel import log_mel, tortoise_mel80
 from retimbre.audio.tortoise_norms import tortoise_norms
 from retimbre.audio.waveform import Audio
-from retimbre.checkpoint.read import read
 from retimbre.errors import AudioError, CheckpointError, TextError
 from retimbre.jobs.listener import Listener, Silent
 from retimbre.models.complete import visible
-from retimbre.models.explain import explain
+from retimbre.models.explain import explain_file
 from retimbre.models.identify import identify
 from retimbre.models.load import load_model
 from retimbre.models.report import Report
@@ -70,7 +69,7 @@ def probe(
     listener = listener or Silent()
     found = _sorted(files)
     stated = _divided(assume, found.network, found.codebook)
-    explained = explain(read(found.network.path), stated=stated[NETWORK])
+    explained = explain_file(found.network.path, stated=stated[NETWORK])
     config: UnifiedVoiceConfig = explained.config
     _require_same_codes(found, config)
     vocabulary, notes = _vocabulary(found, config)
