@@ -35,6 +35,20 @@ def test_half_of_a_pair_is_renamed_too():
     assert list(ledger.tensors) == ["a.0" + DIRECTION]
 
 
+def test_a_layer_in_both_spellings_is_an_error_that_names_both():
+    both = OLDER | {"a.0" + LENGTH: OLDER["a.0.weight_g"]}
+
+    with pytest.raises(CheckpointError, match=r"two tensors .* found a\.0\.weight_g, a\.0\.parametrizations"):
+        taken(both)
+
+
+def test_a_spectral_norm_keeps_its_vectors():
+    spectral = {"a.0.weight_orig": torch.randn(4, 3, 5), "a.0.weight_u": torch.randn(4)}
+    vectors = {"a.0.weight_v": torch.randn(15)}
+
+    assert taken(spectral | vectors).tensors.keys() == (spectral | vectors).keys()
+
+
 def test_a_folded_weight_is_split_without_a_change():
     weight = torch.randn(4, 3, 5)
 

@@ -27,7 +27,7 @@ def below_prefix(tensors: Mapping[str, Value], prefix: str) -> dict[str, Value]:
 
 def parametrized(tensors: Mapping[str, Value]) -> dict[str, Value]:
     """Older weight-norm names as torch 2 writes them; other names stay."""
-    return {_parametrized_name(name, tensors): value for name, value in tensors.items()}
+    return {parametrized_name(name, tensors): value for name, value in tensors.items()}
 
 
 def older_weight_norm(tensors: Mapping[str, Value]) -> dict[str, Value]:
@@ -65,8 +65,11 @@ def unfolded(tensors: Mapping[str, Tensor], layers: Iterable[str]) -> dict[str, 
     return named
 
 
-def _parametrized_name(name: str, names: Mapping[str, object]) -> str:
-    """Also of a half alone: then the other half is missing, and not this one strange."""
+def parametrized_name(name: str, names: Mapping[str, object]) -> str:
+    """A name as torch 2 writes it, if it is one of weight norm among `names`.
+
+    Also that of a half alone: then the other half is missing, and not this one strange.
+    """
     layer, _, last = name.rpartition(".")
     is_spectral = f"{layer}.weight_orig" in names or f"{layer}.weight_u" in names
     if last == "weight_g":

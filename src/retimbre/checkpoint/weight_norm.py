@@ -5,12 +5,11 @@ See `retimbre.checkpoint.keys` for the three ways.
 
 from collections.abc import Mapping
 
-from retimbre.checkpoint.keys import DIRECTION, LENGTH, unfolded
+from retimbre.checkpoint.keys import DIRECTION, parametrized_name, unfolded
 from retimbre.checkpoint.ledger import Ledger
 from retimbre.errors import CheckpointError
 
 SPLIT = "its weight norm was folded away: split into length and direction again"
-OLDER = {"weight_g": LENGTH, "weight_v": DIRECTION}
 
 
 def take_weight_norm(ledger: Ledger, layers: str) -> None:
@@ -20,9 +19,10 @@ def take_weight_norm(ledger: Ledger, layers: str) -> None:
         ledger: Its tensors are renamed, and folded weights split.
         layers: A regular expression for the names of the layers that have weight norm.
     """
+    of_file = dict(ledger.tensors)
     for name in ledger.names(rf"(?:{layers})\.weight_[gv]"):
-        layer, _, last = name.rpartition(".")
-        ledger.rename(name, layer + OLDER[last], "weight norm, as torch 2 names it")
+        if (new := parametrized_name(name, of_file)) != name:
+            ledger.rename(name, new, "weight norm, as torch 2 names it")
     for name in ledger.names(rf"(?:{layers})\.weight"):
         if ledger.tensors[name].dim() < 2:
             continue  # damaged: it will be named as unknown

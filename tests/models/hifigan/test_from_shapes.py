@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from retimbre.checkpoint.fill import load_weights
+from retimbre.checkpoint.keys import older_weight_norm
 from retimbre.errors import CheckpointError
 from retimbre.models.hifigan import HIFIGAN
 from retimbre.models.hifigan.config import DiscriminatorConfig, GeneratorConfig
@@ -15,7 +16,6 @@ from retimbre.models.hifigan.from_shapes import (
     discriminator_config_from,
     discriminator_tensors,
     istft_window,
-    original_names,
 )
 from retimbre.models.hifigan.model import Generator
 
@@ -109,8 +109,8 @@ def test_a_model_survives_every_way_its_weights_are_named(config):
     foreign = {
         "ours": weights,
         "everyvoice": HIFIGAN.theirs(weights),
-        "original": original_names(weights),
-        "older everyvoice": HIFIGAN.theirs(original_names(weights)),
+        "original": older_weight_norm(weights),
+        "older everyvoice": HIFIGAN.theirs(older_weight_norm(weights)),
         "folded": model.state_dict(),
         "wrapped": {f"module.{name}": tensor for name, tensor in weights.items()},
         "full": HIFIGAN.theirs(weights) | istft_window(config) | {"mpd.x": spec, "msd.y": spec},
@@ -197,7 +197,7 @@ def test_original_discriminators_keep_the_vectors_of_the_spectral_norm():
     model = Discriminators(DiscriminatorConfig(width=1 / 64)).eval()
     wave = torch.randn(1, 1, 700)
 
-    named = discriminator_tensors(original_names(model.state_dict()) | {"generator.conv_pre.bias": wave})
+    named = discriminator_tensors(older_weight_norm(model.state_dict()) | {"generator.conv_pre.bias": wave})
 
     again = Discriminators(discriminator_config_from(shapes_of(named), {}).config).eval()
     load_weights(again, named)
@@ -231,3 +231,11 @@ def test_discriminators_of_the_original_hifigan_are_sized_and_filled(parity, fol
 
     load_weights(Discriminators(inferred.config), tensors)
     assert inferred.config.periods == (2, 3, 5, 7, 11)
+
+
+def test_a_file_that_spells_one_layer_twice_is_refused_by_both_names():
+    weights = Generator(V1).state_dict()
+    twice = weights | {"conv_pre.weight_g": weights["conv_pre.parametrizations.weight.original0"]}
+
+    with pytest.raises(CheckpointError, match=r"found conv_pre\.weight_g, conv_pre\.parametrizations"):
+        HIFIGAN.ledger_of(twice)

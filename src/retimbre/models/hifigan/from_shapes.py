@@ -13,7 +13,7 @@ from torch import Tensor
 
 from retimbre.checkpoint import keys
 from retimbre.checkpoint.ledger import Ledger
-from retimbre.checkpoint.weight_norm import SPLIT
+from retimbre.checkpoint.weight_norm import take_weight_norm, weight_shape
 from retimbre.errors import CheckpointError
 from retimbre.models.assumptions import Assumption
 from retimbre.models.family import Inferred, Shapes, unwrapped
@@ -25,9 +25,8 @@ Value = TypeVar("Value")
 GENERATOR = "generator."
 DISCRIMINATORS = ("mpd.", "msd.")
 FIXED = ("spectral_transform.", "inverse_spectral_transform.")  # windows and filters: computed, never learned
-LAYER = re.compile(
-    r"(conv_pre|conv_post|ups\.\d+|resblocks\.\d+\.convs[12]?\.\d+)\.(bias|weight|parametrizations\.)"
-)
+LAYER = r"conv_pre|conv_post|ups\.\d+|resblocks\.\d+\.convs[12]?\.\d+"  # these have weight norm
+JUDGED = r"(?:mpd|msd)\.discriminators\.\d+\.conv(?:s\.\d+|_post)"  # and these, or a spectral one
 PARTS = ("conv_pre", "ups", "resblocks", "conv_post")
 PERIODS = (2, 3, 5, 7, 11)
 V3_KERNELS, V3_DILATIONS = (3, 5, 7), ((1, 2), (2, 6), (3, 12))  # as published, residual blocks of kind "2"
@@ -43,17 +42,12 @@ ACTIVATION = "original_hifigan_leaky_relu"
 
 def take(ledger: Ledger) -> None:
     """Our names are EveryVoice's, without its prefix; discriminators are set aside."""
-    paired = keys.parametrized(dict.fromkeys(ledger.tensors))
-    older = dict(zip(ledger.tensors, paired, strict=True))
-    ledger.rename_all(lambda name: older[name], "weight norm, as torch 2 names it")
+    ledger.rename_all(lambda name: name.removeprefix(GENERATOR), "EveryVoice's prefix of the generator")
+    take_weight_norm(ledger, f"{LAYER}|{JUDGED}")
     ledger.set_aside(
         rf"({'|'.join(map(re.escape, DISCRIMINATORS))}).*", "discriminators: only training needs them"
     )
     ledger.drop(rf"({'|'.join(map(re.escape, FIXED))}).*", "windows and filters: computed, never learned")
-    ledger.rename_all(lambda name: name.removeprefix(GENERATOR), "EveryVoice's prefix of the generator")
-    for name in ledger.names(rf"{LAYER.pattern.partition('(bias')[0]}weight"):
-        split = keys.unfolded({name: ledger.tensors[name]}, [name.removesuffix(".weight")])
-        ledger.replace([name], split, SPLIT)
 
 
 def theirs(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -62,11 +56,6 @@ def theirs(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         name if name.startswith(DISCRIMINATORS) else GENERATOR + name: tensor
         for name, tensor in tensors.items()
     }
-
-
-def original_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our tensors under the names of the original HiFi-GAN: its `generator`, or its `mpd` and `msd`."""
-    return keys.older_weight_norm(tensors)
 
 
 def discriminator_ledger(tensors: Mapping[str, Tensor]) -> Ledger:
@@ -119,14 +108,14 @@ def config_from(shapes: Shapes, known: Mapping[str, Any]) -> Inferred:
     beside = _beside(known)
     _require_known_activation(beside)
     assumed: list[Assumption] = []
-    kernels = tuple(found.shape(f"ups.{stage}")[2] for stage in range(found.n_stages))
+    kernels = tuple(weight_shape(shapes, f"ups.{stage}")[2] for stage in range(found.n_stages))
     rates = _rates(beside, kernels, assumed)
-    _require_even_rest(found, rates, kernels)
+    _require_even_rest(shapes, rates, kernels)
     block_kernels = tuple(found.block_kernel(block) for block in range(found.n_blocks))
     n_post = found.outputs("conv_post")
     try:
         config = GeneratorConfig(
-            n_mels=found.shape("conv_pre")[1],
+            n_mels=weight_shape(shapes, "conv_pre")[1],
             resblock=found.resblock,
             upsample_rates=rates,
             upsample_kernels=kernels,
@@ -245,28 +234,14 @@ class _Layers:
     def _claims(self, layer: str) -> dict[str, int]:
         return {layer + keys.LENGTH: 0, layer + keys.DIRECTION: 0, f"{layer}.bias": 0}
 
-    def shape(self, layer: str) -> tuple[int, ...]:
-        """Of the direction of a layer's weight, which has three axes."""
-        name = layer + keys.DIRECTION
-        if len(self._named.get(name, ())) != 3:
-            raise CheckpointError(
-                f"a generator's layer '{layer}' is missing",
-                expected=f"a tensor '{name}' with three axes",
-                found=f"shape {self._named[name]}"
-                if name in self._named
-                else f"{len(self._named)} other tensors",
-                do="'retimbre inspect FILE' says what a file holds",
-            )
-        return self._named[name]
 
-
-def _require_even_rest(found: _Layers, rates: tuple[int, ...], kernels: tuple[int, ...]) -> None:
+def _require_even_rest(shapes: Shapes, rates: tuple[int, ...], kernels: tuple[int, ...]) -> None:
     for stage, (rate, kernel) in enumerate(zip(rates, kernels, strict=True)):
         if kernel < rate or (kernel - rate) % 2:
             raise CheckpointError(
                 f"no upsampling by {rate} has such a kernel",
                 expected=f"{rate} plus an even number",
-                found=f"{kernel} in 'ups.{stage}{keys.DIRECTION}', of shape {found.shape(f'ups.{stage}')}",
+                found=f"{kernel} in 'ups.{stage}{keys.DIRECTION}'",
                 do="state the rates, if this kernel is right: --assume upsample_rates=[…]",
             )
 
