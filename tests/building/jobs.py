@@ -1,10 +1,12 @@
-"""What the child process of `building.opening` does with a file."""
+"""What the child process of `building.opening` does with a file.
+
+Whatever is no CheckpointError ends the process: its last words become the test's.
+"""
 
 import io
 import json
 import tempfile
 import time
-import traceback
 from collections import Counter
 from pathlib import Path
 
@@ -48,8 +50,6 @@ def open_file(*, path):
         return {"ending": "unsafe", "text": str(error)}
     except CheckpointError as error:
         return {"ending": "refused", "text": str(error)}
-    except Exception:  # noqa: BLE001 (whatever it is, the test shows it)
-        return {"ending": traceback.format_exc()[-1500:]}
     return {"ending": "opens"}
 
 
@@ -85,33 +85,25 @@ def _judged(good, damaged, path):
         contents.tensors.meta()
     except CheckpointError as error:
         return "refused", "" if "\n" not in str(error) else f"no line: {error}"
-    except Exception:  # whatever it is, the test shows it
-        return "failed", traceback.format_exc()[-700:]
     expected = damage.tensors() if good.places else {}
     is_known = all(damaged.spares(*place) for place in good.unchecked) and len(damaged.touched) == 1
     for name, tensor in expected.items():
-        found, fault = _tensor(contents.tensors, name)
-        if fault:
-            return "failed", fault
+        found = _tensor(contents.tensors, name)
         is_spared = name in good.places and damaged.spares(*good.places[name])
         if is_known and is_spared and (found is None or not damage.same_bytes(found, tensor)):
             return "failed", f"{name} is another tensor"
     for tensors in (contents.tensors, contents.other_tensors):
         for name in tensors:
-            fault = _tensor(tensors, name)[1]
-            if fault:
-                return "failed", fault
+            _tensor(tensors, name)
     return "opens", ""
 
 
 def _tensor(tensors, name):
-    """A tensor or None, and what is wrong."""
+    """A tensor, or None where it is refused or not there; anything else ends this process."""
     try:
-        return tensors[name].clone(), ""
+        return tensors[name].clone()
     except (CheckpointError, KeyError):
-        return None, ""
-    except Exception:  # whatever it is, the test shows it
-        return None, traceback.format_exc()[-700:]
+        return None
 
 
 def names_and_shapes(path):

@@ -10,12 +10,14 @@ import resource
 import selectors
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import retimbre
 
+N_LAST_WORDS = 1500  # characters
 PATIENCE_S = 60  # of wall time, on a loaded machine; CPU time is what tests judge
 # What Python reports before it happens: https://docs.python.org/3/library/audit_events.html
 ACTIONS = (
@@ -35,8 +37,8 @@ class Opened:
     """What became of one file.
 
     Args:
-        ending: `opens`, `unsafe`, `refused`, or the traceback of anything else; `died` if the process did.
-        text: Of the error.
+        ending: `opens`, `unsafe` or `refused`; `died` if the process did, of whatever is no error of ours.
+        text: Of the error; of a process that died, its last words.
         grown_bytes: The highest memory while it was opened, beyond that before.
         actions: Events that nothing but running code would cause.
     """
@@ -69,14 +71,14 @@ class Opener:
         self._child.stdin.flush()
         answer = self._answer()
         if not answer:
-            self._end()
-            return Opened(ending="died", text=f"no answer within {PATIENCE_S} s, or the process ended")
+            return Opened(ending="died", text=self._end() or f"no answer within {PATIENCE_S} s")
         values = json.loads(answer)
         return Opened(**values | {"actions": tuple(values.get("actions", ()))})
 
     def _begin(self):
         source = Path(retimbre.__file__).parents[1]
         paths = [str(source), str(Path(__file__).parents[1])]
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the child lives)
         self._child = subprocess.Popen(
             [
                 sys.executable,
@@ -87,12 +89,13 @@ class Opener:
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=self._words,
             text=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
         )
 
         if self._answer() != "ready\n":
-            raise RuntimeError("the child process that opens files does not start")
+            raise RuntimeError(f"the child process that opens files does not start: {self._end()}")
 
     def _answer(self):
         with selectors.DefaultSelector() as selector:
@@ -100,12 +103,18 @@ class Opener:
             return self._child.stdout.readline() if selector.select(PATIENCE_S) else ""
 
     def _end(self):
-        if self._child is not None:
+        """End the process; its last words."""
+        if self._child is None:
+            return ""
+        if self._child.poll() is None:
             self._child.kill()
-            self._child.wait()
-            self._child.stdin.close()
-            self._child.stdout.close()
-            self._child = None
+        self._child.wait()
+        self._child.stdin.close()
+        self._child.stdout.close()
+        self._child = None
+        with self._words as file:
+            file.seek(0)
+            return file.read().decode(errors="replace")[-N_LAST_WORDS:]
 
 
 def serve(job):
