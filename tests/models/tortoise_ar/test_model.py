@@ -123,7 +123,7 @@ def test_a_penalty_on_repeats_equals_the_frozen_reference(tortoise, remember):
         io["conditioning_latent"][:1],
         io["gen_text"],
         max_codes=30,
-        choose=lambda scores, seen: most_likely(without_repeats(scores, seen, 2.0), seen),
+        choose=lambda scores, seen, _: most_likely(without_repeats(scores, seen, 2.0)),
         remember=remember,
     )
 
@@ -215,8 +215,8 @@ def test_a_voice_is_the_mean_of_its_recordings_in_any_order(tiny):
 def test_memory_changes_no_code(tiny, n, n_symbols):
     latent, symbols, _ = inputs(n, n_symbols=n_symbols, seed=n_symbols)
 
-    def varied(scores, seen):
-        return most_likely(without_repeats(scores - scores.amax() - 1.0, seen, 9.0), seen)
+    def varied(scores, seen, _):
+        return most_likely(without_repeats(scores - scores.amax() - 1.0, seen, 9.0))
 
     codes = decode(tiny, latent, symbols, max_codes=13, choose=varied)
 
@@ -230,7 +230,7 @@ def test_memory_changes_no_score(tiny):
 
     for remember, kept in scores.items():
 
-        def keep(now, seen, kept=kept):
+        def keep(now, seen, _, kept=kept):
             kept.append(now)
             return (seen.sum(-1) * 7) % 18  # the same codes for both
 
@@ -244,9 +244,76 @@ def test_a_sequence_of_codes_ends_where_all_have_stopped(tiny):
     stop = tiny.config.stop_code
     plan = torch.tensor([[3, 4, stop, 5, 6], [7, stop, 8, 9, 1]])
 
-    codes = decode(tiny, latent, symbols, max_codes=5, choose=lambda _, seen: plan[:, seen.shape[1] - 2])
+    codes = decode(
+        tiny, latent, symbols, max_codes=5, choose=lambda _, seen, rows: plan[rows, seen.shape[1] - 2]
+    )
 
     assert codes.tolist() == [[3, 4, stop], [7, stop, stop]]
+
+
+@pytest.mark.parametrize("remember", [True, False])
+def test_sequences_of_one_text_share_its_prompt_and_go_their_own_ways(tiny, remember):
+    latent, symbols, _ = inputs(2)
+    firsts = torch.tensor([3, 4, 5, 6, 7, 8])
+
+    def varied(scores, seen, rows):
+        return firsts[rows] if seen.shape[1] == 2 else most_likely(without_repeats(scores, seen, 9.0))
+
+    codes = decode(tiny, latent, symbols, max_codes=12, choose=varied, n_each=3, remember=remember)
+
+    for row in range(6):
+        here = slice(row // 3, row // 3 + 1)
+
+        def alone(scores, seen, _, row=row):
+            return varied(scores, seen, torch.tensor([row]))
+
+        said = decode(tiny, latent[here], symbols[here], max_codes=12, choose=alone, remember=False)
+        assert codes[row, : said.shape[1]].tolist() == said[0].tolist()
+    assert len({tuple(row) for row in codes.tolist()}) > 4
+
+
+@pytest.mark.parametrize("remember", [True, False])
+@pytest.mark.parametrize("n_prompts", [1, 2])
+def test_sequences_that_have_stopped_leave_the_others_as_they_are(tiny, n_prompts, remember):
+    """They are no longer asked for as soon as that saves time, if the text is one."""
+    latent, symbols, _ = inputs(n_prompts)
+    stop, asked = tiny.config.stop_code, []
+
+    def ending(scores, seen, rows):
+        asked.append(rows.tolist())
+        ends = rows % 8 < seen.shape[1] - 2
+        return torch.where(ends, stop, without_repeats(scores, seen, 9.0)[:, :stop].argmax(-1))
+
+    codes = decode(tiny, latent, symbols, max_codes=12, choose=ending, n_each=8, remember=remember)
+
+    lengths = (codes != stop).sum(-1)
+    assert lengths.tolist() == [row % 8 + 1 for row in range(8 * n_prompts)]
+    for row in range(8 * n_prompts):
+        here = slice(row // 8, row // 8 + 1)
+        said = decode(
+            tiny,
+            latent[here],
+            symbols[here],
+            max_codes=8,
+            choose=lambda scores, seen, _: without_repeats(scores, seen, 9.0)[:, :stop].argmax(-1),
+            remember=False,
+        )
+        assert codes[row, : lengths[row]].equal(said[0, : lengths[row]])
+    assert (len(asked[-1]) < 8 * n_prompts) == (n_prompts == 1 or not remember)
+
+
+def test_places_beyond_the_first_room_of_a_memory_are_kept(tiny):
+    sizes = {**vars(tiny.config), "n_code_positions": 200}
+    model = UnifiedVoice(UnifiedVoiceConfig(**sizes)).eval()
+    latent, symbols, _ = inputs(1)
+
+    def varied(scores, seen, _):
+        return without_repeats(scores, seen, 9.0)[:, :18].argmax(-1)
+
+    codes = [decode(model, latent, symbols, max_codes=150, choose=varied, remember=r) for r in (True, False)]
+
+    assert codes[0].shape == (1, 150)
+    assert codes[0].equal(codes[1])
 
 
 def test_a_choice_sees_what_the_released_penalty_saw(tiny):
@@ -254,7 +321,7 @@ def test_a_choice_sees_what_the_released_penalty_saw(tiny):
     latent, symbols, _ = inputs(2)
     kept = []
 
-    def choose(_, seen):
+    def choose(_, seen, _rows):
         kept.append(seen)
         return seen.new_tensor([4, 5])
 

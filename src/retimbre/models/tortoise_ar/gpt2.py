@@ -4,7 +4,6 @@ Axes used in this file:
     batch     sequences
     places    one vector each: of the voice, a symbol or a code
     dim       channels (dim_in, dim_out)
-    layers    of the transformer
     heads     of one attention
     head_dim  channels of one head
 """
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from retimbre.models.tortoise_ar.config import UnifiedVoiceConfig
+from retimbre.models.tortoise_ar.memory import Memory
 from retimbre.nn.dropout import Dropout
 
 SPREAD = 0.02  # of new weights, as GPT-2 has it
@@ -36,34 +36,6 @@ class Table(nn.Embedding):
     def reset_parameters(self) -> None:
         """Small random vectors."""
         draw(self.weight)
-
-
-class Memory:
-    """Keys and values of the places read so far, so that each place is read once.
-
-    Args:
-        n_places: The longest sequence; room for it is taken at once.
-        like: Gives the type and device of the numbers.
-    """
-
-    def __init__(self, config: UnifiedVoiceConfig, *, n_sequences: int, n_places: int, like: Tensor) -> None:
-        head_dim = config.dim // config.n_heads
-        shape = (config.n_layers, n_sequences, config.n_heads, n_places, head_dim)
-        self.keys: Float[Tensor, "layers batch heads places head_dim"] = like.new_empty(shape)
-        self.values: Float[Tensor, "layers batch heads places head_dim"] = like.new_empty(shape)
-        self.n_read = 0
-
-    def extended(
-        self,
-        layer: int,
-        keys: Float[Tensor, "batch heads new_places head_dim"],
-        values: Float[Tensor, "batch heads new_places head_dim"],
-    ) -> tuple[Float[Tensor, "batch heads places head_dim"], Float[Tensor, "batch heads places head_dim"]]:
-        """All keys and values of a layer, the new ones put in; `n_read` moves after the last layer."""
-        end = self.n_read + keys.shape[2]
-        self.keys[layer, :, :, self.n_read : end] = keys
-        self.values[layer, :, :, self.n_read : end] = values
-        return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
 
 
 class Projection(nn.Module):
@@ -91,19 +63,15 @@ class Attention(nn.Module):
 
     def forward(self, x: Hidden, memory: Memory | None = None) -> Hidden:
         queries, keys, values = (self._by_head(part) for part in self.c_attn(x).chunk(3, dim=-1))
-        visible = None
-        if memory is not None:
-            keys, values = memory.extended(self.layer, keys, values)
-            shape = (x.shape[1], keys.shape[2])
-            visible = torch.ones(shape, dtype=torch.bool, device=x.device).tril(memory.n_read)
-        seen = functional.scaled_dot_product_attention(
-            queries,
-            keys,
-            values,
-            attn_mask=visible,
-            is_causal=visible is None,
-            dropout_p=self.dropout if self.training else 0.0,
-        )
+        if memory is not None and memory.n_prompt:
+            seen = memory.seen(self.layer, queries, keys, values)
+        else:
+            if memory is not None:
+                memory.keep_prompt(keys, values)
+            dropout = self.dropout if self.training else 0.0
+            seen = functional.scaled_dot_product_attention(
+                queries, keys, values, is_causal=True, dropout_p=dropout
+            )
         return self.drop(self.c_proj(seen.transpose(1, 2).flatten(2)))
 
     def _by_head(self, x: Hidden) -> Float[Tensor, "batch heads places head_dim"]:
@@ -148,12 +116,12 @@ class GPT2(nn.Module):
         self.ln_f = nn.LayerNorm(config.dim)
 
     def forward(self, x: Hidden, memory: Memory | None = None) -> Hidden:
-        """The same whether all places are given at once or, with a memory, one after another."""
+        """The same whether all places come at once or, with a memory, a prompt and then one after another."""
         x = self.drop(x)
         for layer in self.h:
             x = layer(x, memory)
         if memory is not None:
-            memory.n_read += x.shape[1]
+            memory.move_on(x.shape[1])
         return self.ln_f(x)
 
 
