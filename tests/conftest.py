@@ -34,3 +34,11 @@ def shared() -> Path:
 def parity(shared: Path) -> Callable[[str], Path]:
     """The folder of one reference fixture, by name."""
     return lambda name: shared / "parity" / name
+
+
+@pytest.fixture(scope="session")
+def tortoise_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a complete tiny set of TorToiSe's files with random weights; not to be written to."""
+    from building.tortoise_set import tiny_tortoise_set  # after the hook above
+
+    return tiny_tortoise_set(tmp_path_factory.mktemp("tortoise_set"))
