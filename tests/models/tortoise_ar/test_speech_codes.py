@@ -60,6 +60,15 @@ def test_the_tail_takes_the_last_places_from_speech_too(place):
     assert tuple(ended[-3:].tolist()) == TAIL
 
 
+def test_fewer_codes_than_there_could_be_are_an_end_without_a_stop_too():
+    codes = spoken(2, 21, 8)
+
+    ended = settled(codes, STOP, MAX)
+
+    assert ended[:, :21].equal(codes)
+    assert ended[:, 21:-3].eq(SILENCE).all()
+
+
 def test_a_candidate_that_never_stops_stays_as_it_is():
     codes = spoken(3, MAX, 4, stops_at=(None, 7, None))
 
