@@ -61,7 +61,7 @@ def quantised(weight: Weight) -> tuple[Int8[Tensor, "out in"], Float[Tensor, "ou
     scale = (weight.abs().amax(1) / INT8_LEVELS).bfloat16()
     scale = torch.where(scale > 0, scale, torch.ones_like(scale))
     levels = (weight.float() / scale.float().unsqueeze(1)).round().clamp(-INT8_LEVELS, INT8_LEVELS)
-    return levels.to(torch.int8), scale
+    return levels.to(torch.int8).contiguous(), scale
 
 
 def has_onednn(weight: Tensor, kind: torch.dtype) -> bool:

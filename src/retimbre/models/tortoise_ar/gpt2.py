@@ -4,6 +4,7 @@ Axes used in this file:
     batch     sequences
     places    one vector each: of the voice, a symbol or a code
     dim       channels (dim_in, dim_out)
+    scores    one for each symbol or code
     heads     of one attention
     head_dim  channels of one head
 """
@@ -18,6 +19,7 @@ from torch.nn import functional
 from retimbre.models.tortoise_ar.config import UnifiedVoiceConfig
 from retimbre.models.tortoise_ar.memory import Memory
 from retimbre.nn.dropout import Dropout
+from retimbre.nn.packed import Packed, Precision
 
 SPREAD = 0.02  # of new weights, as GPT-2 has it
 Hidden = Float[Tensor, "batch places dim"]
@@ -46,9 +48,29 @@ class Projection(nn.Module):
         self.weight = nn.Parameter(torch.empty(dim_in, dim_out))
         self.bias = nn.Parameter(torch.zeros(dim_out))
         draw(self.weight, spread)
+        self.packed: Packed | None = None
+
+    def pack(self, precision: Precision, rows: int) -> None:
+        """Give up the weight for one that speaks faster."""
+        self.packed = Packed(self.weight.T, self.bias, precision=precision, rows=rows)
+        del self.weight, self.bias
 
     def forward(self, x: Float[Tensor, "batch places dim_in"]) -> Float[Tensor, "batch places dim_out"]:
-        return functional.linear(x, self.weight.T, self.bias)
+        return self.packed(x) if self.packed else functional.linear(x, self.weight.T, self.bias)
+
+
+class Head(nn.Linear):
+    """A score for each symbol or code."""
+
+    packed: Packed | None = None
+
+    def pack(self, precision: Precision, rows: int) -> None:
+        """Give up the weight for one that speaks faster."""
+        self.packed = Packed(self.weight, self.bias, precision=precision, rows=rows)
+        del self.weight, self.bias
+
+    def forward(self, x: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch scores"]:
+        return self.packed(x) if self.packed else super().forward(x)
 
 
 class Attention(nn.Module):

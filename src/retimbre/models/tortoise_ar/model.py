@@ -26,7 +26,8 @@ from torch.nn import functional
 from retimbre.errors import DataError
 from retimbre.models.tortoise_ar.conditioning import ConditioningEncoder
 from retimbre.models.tortoise_ar.config import UnifiedVoiceConfig
-from retimbre.models.tortoise_ar.gpt2 import GPT2, Table, draw
+from retimbre.models.tortoise_ar.gpt2 import GPT2, Head, Projection, Table, draw
+from retimbre.nn.packed import Precision
 
 Symbols = Int[Tensor, "batch symbols"]
 Codes = Int[Tensor, "batch codes"]
@@ -77,8 +78,8 @@ class UnifiedVoice(nn.Module):
         self.mel_pos_embedding = Positions(config.n_code_positions, config.dim)
         self.text_pos_embedding = Positions(config.n_symbol_positions, config.dim)
         self.final_norm = nn.LayerNorm(config.dim)
-        self.text_head = nn.Linear(config.dim, config.n_symbols)
-        self.mel_head = nn.Linear(config.dim, config.n_codes)
+        self.text_head = Head(config.dim, config.n_symbols)
+        self.mel_head = Head(config.dim, config.n_codes)
         if config.has_solo_embeddings:  # only carried along: nothing here reads them
             self.mel_solo_embedding = nn.Parameter(torch.empty(1, 1, config.dim))
             self.text_solo_embedding = nn.Parameter(torch.empty(1, 1, config.dim))
@@ -131,6 +132,18 @@ class UnifiedVoice(nn.Module):
         text, sound = self.embedded_symbols(symbols), self.embedded_codes(codes)
         parts = [voices, sound, text] if codes_first else [voices, text, sound]
         return self.final_norm(self.gpt(torch.cat(parts, dim=1)))
+
+    def pack(self, precision: Precision = "float32", *, rows: int = 1) -> None:
+        """Lay out the weights for speaking: faster, but from here on nothing can be trained or saved.
+
+        Args:
+            precision: Of the transformer's weights; the scores themselves are always of float32.
+            rows: How many sequences will be spoken at a time.
+        """
+        for module in self.gpt.modules():
+            if isinstance(module, Projection):
+                module.pack(precision, rows)
+        self.mel_head.pack("float32", rows)
 
     def embedded_symbols(self, symbols: Symbols) -> Float[Tensor, "batch symbols dim"]:
         """A text, from its start on, as it enters the transformer."""
