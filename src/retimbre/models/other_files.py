@@ -18,6 +18,8 @@ __all__ = ["ROWS", "Recognised", "is_classifier", "recognise"]
 
 # The first of the 80 divisors that TorToiSe and XTTS were released with.
 RELEASED_NORMS = (-7.00946, -6.083233, -4.643991, -3.356217, -2.454781)
+AUTO, DIFFUSION = "autoregressive", "diffusion"  # the latents in a voice of ours
+VOICE_KEY = "retimbre_voice"  # in its head
 LATENT, EMBEDDING = "gpt_cond_latent", "speaker_embedding"
 NOBODY = {  # packages that do not tell whose a file is; the last three are names of Python itself
     "pytorch_lightning", "lightning", "lightning_fabric", "torch", "torchmetrics", "numpy", "omegaconf",
@@ -46,6 +48,19 @@ def tortoise_voice(contents: Contents) -> Recognised | None:
                 "holds_spectrograms": True if "2" in shapes else None,
             }
         ),
+    )
+
+
+def retimbre_voice(contents: Contents) -> Recognised | None:
+    """One or two latents, and in the head of the file what they came from."""
+    shapes = shapes_of(contents.tensors)
+    is_named = {AUTO} <= shapes.keys() <= {AUTO, DIFFUSION} and VOICE_KEY in contents.metadata
+    if not is_named or any(len(shape) != 1 for shape in shapes.values()):
+        return None
+    return Recognised(
+        name="retimbre-voice",
+        what="a voice for TorToiSe that Retimbre saved: what it heard in recordings, no model",
+        facts={f"{name}_latent": shapes[name][0] for name in sorted(shapes)},
     )
 
 
@@ -143,6 +158,7 @@ ROWS: tuple[Row, ...] = (
     bigvgan,
     classifier,
     tortoise_voice,
+    retimbre_voice,
     mel_norms,
     xtts_speakers,
     dlas_training_state,
