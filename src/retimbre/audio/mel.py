@@ -355,6 +355,14 @@ def _to_power(spectrum: Complex[Tensor, "..."], mel: MelSpec) -> Float[Tensor, "
     return energy if mel.power == 2.0 else energy ** (mel.power / 2)
 
 
+def logarithms(spec: Float[Tensor, "*axes"], mel: MelSpec) -> Float[Tensor, "*axes"]:
+    """A spec that is mapped to -1..1, taken back to its logarithms; any other as it is."""
+    if mel.log_range is None:
+        return spec
+    low, high = mel.log_range
+    return (spec + 1) / 2 * (high - low) + low
+
+
 def _to_range(value: Value, log_range: tuple[float, float]) -> Value:
     low, high = log_range
     return 2 * (value - low) / (high - low) - 1

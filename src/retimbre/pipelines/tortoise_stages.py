@@ -12,22 +12,29 @@ Axes used in this file:
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from retimbre.audio.mel import MelSpec
+from retimbre.audio.mel import MelSpec, logarithms, tortoise_univnet_mel100
 from retimbre.errors import TextError
 from retimbre.models.tortoise_ar.decoding import Decoding, Rows, Scores, Seen
 from retimbre.models.tortoise_ar.model import UnifiedVoice
-from retimbre.models.tortoise_ar.sampling import choose, uniforms
+from retimbre.models.tortoise_ar.sampling import choose, generator_of, uniforms
 from retimbre.models.tortoise_ar.speech_codes import n_until_silence, settled
 from retimbre.models.tortoise_clvp.model import CLVP
 from retimbre.models.tortoise_diffusion.config import spec_of
 from retimbre.models.tortoise_diffusion.model import DiffusionDecoder
+from retimbre.models.tortoise_diffusion.schedule import (
+    denoiser,
+    sampled,
+    sampled_without_noise,
+    shorter_schedule,
+)
+from retimbre.models.tortoise_hifigan.model import LatentDecoder
 from retimbre.models.univnet.model import UnivNet
 from retimbre.pipelines.tortoise_settings import Settings
 
@@ -35,6 +42,7 @@ Watch = Callable[[int, int], None]  # how far, of how much
 Symbols = Int[Tensor, "symbols"]
 FRAMES_PER_CODE = 4
 CODES_HZ = 22050  # sample rate of the sound that the codes stand for
+NORMALISED = tortoise_univnet_mel100(is_normalised=True)
 END = 0  # the piece that tortoise-tts puts behind every text, besides the stop
 
 
@@ -148,6 +156,35 @@ def n_frames_of(n_codes: int, mel: MelSpec) -> int:
 
 
 @torch.no_grad()
+def spec_of_latents(
+    diffusion: DiffusionDecoder,
+    latents: Float[Tensor, "1 heard dim"],
+    voice: Float[Tensor, "two_dim"],
+    *,
+    settings: Settings,
+    generator: torch.Generator,
+    watch: Watch,
+) -> Float[Tensor, "mels frames"]:
+    """The spec that diffusion finds in noise, as the vocoder reads it."""
+    device = next(diffusion.parameters()).device
+    mel = spec_of(diffusion.config)
+    n_frames = n_frames_of(latents.shape[1], mel)
+    aligned = diffusion.align(latents.to(device), voice.to(device).unsqueeze(0), n_frames)
+    schedule = shorter_schedule(settings.n_steps)
+    denoise = denoiser(diffusion, aligned, schedule, guidance=settings.guidance)
+
+    def noise(like: Tensor) -> Tensor:
+        return torch.randn(like.shape, generator=generator).to(device)
+
+    start = settings.noise_scale * torch.randn(1, mel.n_mels, n_frames, generator=generator).to(device)
+    if settings.sampler == "ancestral":
+        spec = sampled(denoise, start, schedule, new_noise=noise)
+    else:
+        spec = sampled_without_noise(denoise, start, schedule)
+    return logarithms(spec[0], replace(mel, log_range=NORMALISED.log_range)).float().cpu()
+
+
+@torch.no_grad()
 def sound_of(
     vocoder: UnivNet, spec: Float[Tensor, "mels frames"], generator: torch.Generator
 ) -> Float[Tensor, "samples"]:
@@ -155,4 +192,14 @@ def sound_of(
     device = next(vocoder.parameters()).device
     noise = vocoder.noise_for(spec.unsqueeze(0).cpu(), generator).to(device)
     wave: Float[Tensor, "1 1 samples"] = vocoder.speak(spec.unsqueeze(0).to(device), noise)
+    return wave[0, 0].clamp(-1, 1).float().cpu()
+
+
+@torch.no_grad()
+def sound_of_latents(
+    decoder: LatentDecoder, latents: Float[Tensor, "1 heard dim"], voice: Float[Tensor, "dim"]
+) -> Float[Tensor, "samples"]:
+    """What the vocoder of latents makes of them, from -1 to 1."""
+    device = next(decoder.parameters()).device
+    wave: Float[Tensor, "1 1 samples"] = decoder(latents.to(device), voice.to(device).unsqueeze(0))
     return wave[0, 0].clamp(-1, 1).float().cpu()

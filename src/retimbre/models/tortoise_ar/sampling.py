@@ -124,13 +124,13 @@ def uniforms(
 
     More numbers of the same candidate begin with the same ones. All are drawn on the CPU: no device differs.
     """
-    rows = [_generator(seed, sentence, candidate) for candidate in candidates]
+    rows = [generator_of(seed, sentence, candidate) for candidate in candidates]
     return torch.stack([torch.rand(n_numbers, generator=generator) for generator in rows])
 
 
-def _generator(*numbers: int) -> torch.Generator:
-    """Another generator for each list of numbers."""
-    digest = hashlib.sha256(",".join(map(str, numbers)).encode()).digest()
+def generator_of(*parts: int | str) -> torch.Generator:
+    """Another generator on the CPU for each list of numbers and words."""
+    digest = hashlib.sha256(",".join(map(str, parts)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:SEED_BYTES]))
 
 

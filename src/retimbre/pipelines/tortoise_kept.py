@@ -1,0 +1,86 @@
+"""Candidates on disk: what is drawn is kept until all is spoken, so that a job which is stopped goes on."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from retimbre.checkpoint.read import read
+from retimbre.checkpoint.write import write_safetensors
+from retimbre.errors import CheckpointError
+from retimbre.pipelines.tortoise import Codes, Drawn
+
+ENDING = ".candidates.safetensors"
+KEY = "drawn_for"
+
+
+@dataclass(kw_only=True)
+class KeptDrawn(Drawn):
+    """Candidates of one sentence; each batch is written as soon as it is drawn."""
+
+    store: "KeptCandidates"
+    sentence: int
+
+    def add(self, numbers: Sequence[int], codes: Codes, stopped: Sequence[bool]) -> None:
+        """Some more of them."""
+        super().add(numbers, codes, stopped)
+        self.store.write()
+
+
+@dataclass(kw_only=True)
+class KeptCandidates:
+    """Those of all sentences of a text.
+
+    Args:
+        path: Of the file; it is there only while a job is under way, or was stopped.
+        facts: Whatever decides the candidates, as plain values: candidates that were drawn for other facts are
+            not taken.
+    """
+
+    path: Path
+    facts: Mapping[str, Any]
+    sentences: dict[int, KeptDrawn] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """A digest of the facts."""
+        return hashlib.sha256(json.dumps(self.facts, sort_keys=True).encode()).hexdigest()
+
+    def read(self) -> str | None:
+        """Take what is there from before; what to say if it is of no use, else None."""
+        if not self.path.is_file():
+            return None
+        try:
+            contents = read(self.path)
+            if contents.metadata.get(KEY) != self.key:
+                return f"{self.path.name} is of another text, voice, seed or setting: drawn anew"
+            for name in contents.tensors:
+                _, sentence, number = name.split(".")
+                row = contents.tensors[name]
+                drawn = self.of(int(sentence))
+                drawn.codes[int(number)], drawn.stopped[int(number)] = row[:-1].clone(), bool(row[-1])
+        except (CheckpointError, ValueError) as error:
+            return f"{self.path.name} cannot be used ({error}): drawn anew"
+        return None
+
+    def of(self, sentence: int) -> KeptDrawn:
+        """The candidates of one sentence."""
+        return self.sentences.setdefault(sentence, KeptDrawn(store=self, sentence=sentence))
+
+    def write(self) -> None:
+        """All of them."""
+        tensors = {
+            f"sentence.{sentence}.{number}": torch.cat([codes, codes.new_tensor([int(drawn.stopped[number])])])
+            for sentence, drawn in self.sentences.items()
+            for number, codes in drawn.codes.items()
+        }
+        if tensors:
+            write_safetensors(self.path, tensors, {KEY: self.key})
+
+    def remove(self) -> None:
+        """Everything is spoken."""
+        self.path.unlink(missing_ok=True)

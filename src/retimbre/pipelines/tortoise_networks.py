@@ -1,0 +1,103 @@
+"""The networks of a TorToiSe set, each read when it is first needed and laid out for speaking."""
+
+from typing import TypeVar
+
+from torch import nn
+
+from retimbre.errors import StagesDoNotFit
+from retimbre.jobs.listener import Listener, Silent
+from retimbre.models.tortoise_ar.model import UnifiedVoice
+from retimbre.models.tortoise_clvp.model import CLVP
+from retimbre.models.tortoise_diffusion.model import DiffusionDecoder
+from retimbre.models.tortoise_hifigan.model import LatentDecoder
+from retimbre.models.univnet.model import UnivNet
+from retimbre.nn.packed import Precision
+from retimbre.pipelines.tortoise_roles import Role
+from retimbre.pipelines.tortoise_set import TortoiseSet
+from retimbre.pipelines.tortoise_voice_making import VoiceNetworks
+
+Kind = TypeVar("Kind", bound=nn.Module)
+
+
+def others_precision(precision: Precision) -> Precision:
+    """Of the networks besides the autoregressive one: int8 weights gain nothing where many rows are read."""
+    return "float32" if precision == "float32" else "bfloat16"
+
+
+class Networks:
+    """What a set speaks with.
+
+    Args:
+        files: Of the set.
+        precision: Of the weights; the vocoder's are always of float32.
+        rows: How many candidates are drawn at a time.
+    """
+
+    def __init__(
+        self,
+        files: TortoiseSet,
+        *,
+        device: str = "cpu",
+        precision: Precision = "float32",
+        rows: int = 1,
+        listener: Listener | None = None,
+    ) -> None:
+        self.files, self.device, self.precision, self.rows = files, device, precision, rows
+        self._listener = listener or Silent()
+        self._loaded: dict[Role, nn.Module] = {}
+
+    @property
+    def ar(self) -> UnifiedVoice:
+        """Text and a voice -> codes and latents."""
+        return self._of("text-to-codes", UnifiedVoice)
+
+    @property
+    def diffusion(self) -> DiffusionDecoder:
+        """Latents -> spec."""
+        return self._of("codes-to-spec", DiffusionDecoder)
+
+    @property
+    def vocoder(self) -> UnivNet:
+        """Spec -> waveform."""
+        return self._of("spec-to-wav", UnivNet)
+
+    @property
+    def latent_decoder(self) -> LatentDecoder:
+        """Latents -> waveform, without a spec."""
+        return self._of("codes-to-wav", LatentDecoder)
+
+    @property
+    def ranker(self) -> CLVP:
+        """How well codes fit a text."""
+        return self._of("ranking", CLVP)
+
+    def for_voices(self, *, has_diffusion: bool) -> VoiceNetworks:
+        """Those that voices are made with."""
+        return VoiceNetworks(load=self._any, hash_of=self.files.sha256, has_diffusion=has_diffusion)
+
+    def _of(self, role: Role, kind: type[Kind]) -> Kind:
+        network = self._any(role)
+        if not isinstance(network, kind):
+            raise StagesDoNotFit(
+                f"{self.files.paths[role].name} cannot play {role}",
+                expected=kind.__name__,
+                found=type(network).__name__,
+            )
+        return network
+
+    def _any(self, role: Role) -> nn.Module:
+        if role not in self._loaded:
+            self._loaded[role] = self._ready(self.files.load(role, device=self.device).model)
+            report = self.files.reports[role]
+            n_parameters = f"{report.parameters / 1e6:,.1f} M parameters"
+            self._listener.say("Loaded", f"{report.path.name}: {role}, {n_parameters}")
+        return self._loaded[role]
+
+    def _ready(self, network: nn.Module) -> nn.Module:
+        """Laid out for speaking; from here on it cannot be trained."""
+        network.requires_grad_(False)
+        if isinstance(network, UnifiedVoice):
+            network.pack(self.precision, rows=self.rows)
+        elif isinstance(network, UnivNet | LatentDecoder):
+            network.remove_weight_norm()
+        return network

@@ -1,0 +1,247 @@
+"""Texts in, sounds on disk out, with TorToiSe: the best candidates of each text, sentence after sentence."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from retimbre import __version__
+from retimbre.audio.growing import GrowingWav
+from retimbre.data.manifest import read_filelist, read_utf8
+from retimbre.errors import CheckpointError, DataError, TextError
+from retimbre.jobs.listener import Listener, Silent
+from retimbre.pipelines.lines import name_of
+from retimbre.pipelines.synthesis import best_device
+from retimbre.pipelines.tortoise import Candidate, Sentence, Speaker, sentences_of, some_seed
+from retimbre.pipelines.tortoise_estimate import estimate, free_memory
+from retimbre.pipelines.tortoise_kept import ENDING, KeptCandidates
+from retimbre.pipelines.tortoise_networks import Networks
+from retimbre.pipelines.tortoise_set import TortoiseSet, tortoise_set
+from retimbre.pipelines.tortoise_settings import Settings
+from retimbre.pipelines.tortoise_voice_cache import VoiceCache, user_cache_folder
+from retimbre.pipelines.tortoise_voice_files import save_voice
+from retimbre.pipelines.tortoise_voice_making import make_voice
+from retimbre.pipelines.tortoise_voice_names import find_voices
+from retimbre.pipelines.tortoise_voices import TortoiseVoice
+
+VOICES = "voices"  # the folder beside the models where voices are known by their names
+DIGESTS = "digests.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechRequest:
+    """What is to be spoken, by whom, and how.
+
+    Args:
+        voice: A name, a path, `a&b`, or `random`.
+        voice_seed: Of a random voice: which; of recordings: where six seconds are cut from longer ones.
+        seed: None: one that nobody chose; it is said, and stands in each file.
+        n_best: Files for each text: the best candidate, the second best, ….
+        decoder: `diffusion` or `hifigan`; None: the first that the models have.
+        language: Of the texts: English is cleaned as TorToiSe does, others only made small.
+        voice_folders: Where voices are known by their names, besides `voices` beside the models.
+        save_voice: A file to write the voice to.
+        assume: What no tensor of the autoregressive network tells.
+    """
+
+    texts: tuple[str, ...] = ()
+    filelist: Path | None = None
+    voice: str = "random"
+    voice_seed: int = 0
+    settings: Settings = field(default_factory=Settings)
+    seed: int | None = None
+    n_best: int = 1
+    decoder: str | None = None
+    language: str = "en"
+    splits: bool = True
+    output_dir: Path = Path("synthesis_output")
+    is_simply_named: bool = False
+    voice_folders: tuple[Path, ...] = ()
+    save_voice: Path | None = None
+    device: str = "auto"
+    assume: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.texts and self.filelist is None:
+            raise TextError("there is nothing to speak", do="give -t 'a text', or --filelist FILE")
+        if not 1 <= self.n_best <= self.settings.n_drawn:
+            raise DataError(
+                f"{self.n_best} candidates cannot be written",
+                expected=f"1 to {self.settings.n_drawn}, as many as are drawn",
+                do="draw more of them with --draw N" if self.n_best > 1 else None,
+            )
+
+
+def speak_texts(
+    models: Sequence[Path], request: SpeechRequest, *, listener: Listener | None = None
+) -> Iterator[Path]:
+    """Write what was asked for; the path of each file as soon as it is whole."""
+    listener = listener or Silent()
+    texts = texts_of(request)
+    files = open_set(models, request.assume)
+    speaker = speaker_of(files, request, listener)
+    jobs = {name: sentences_of(text, files.vocabulary, language=request.language, splits=request.splits) for name, text in texts.items()}
+    for note in dict.fromkeys(note for job in jobs.values() for each in job for note in each.readable.notes()):
+        listener.say("Text", note)
+    seed = some_seed() if request.seed is None else request.seed
+    if request.seed is None:
+        listener.say("Seed", f"{seed} (the same with --seed {seed})")
+    everything = [sentence for job in jobs.values() for sentence in job]
+    plan = estimate(speaker, everything, request.settings, request.n_best)
+    listener.say("Plan", plan.to_text(free_memory(speaker.networks.device)))
+    if (free := free_memory(speaker.networks.device)) is not None and plan.n_bytes > free:
+        listener.say("Memory", "that may be too little: --batch-size 4, or --precision bfloat16, need less")
+    for name, sentences in jobs.items():
+        facts = facts_of_job(texts[name], speaker, request, seed)
+        yield from _speak(name, sentences, speaker, request, seed, facts, listener)
+
+
+def open_set(models: Sequence[Path], assume: Mapping[str, Any] | None = None) -> TortoiseSet:
+    """The set in a folder or of several files, whose hashes are remembered from one time to the next."""
+    return tortoise_set(list(models), assume=assume, digests=Digests(user_cache_folder().parent / DIGESTS))
+
+
+def speaker_of(files: TortoiseSet, request: SpeechRequest, listener: Listener) -> Speaker:
+    """The networks and the voice that a request needs.
+
+    Raises:
+        CheckpointError: a file is missing for it.
+    """
+    decoder = request.decoder or files.decoders[0]
+    files.require_decoder(decoder)
+    files.require_ranking(request.settings.n_drawn)
+    folders = (*request.voice_folders, (files.place if files.place.is_dir() else files.place.parent) / VOICES)
+    if any(found.is_random for found in find_voices(request.voice, folders=folders)):
+        files.require_random_voice(decoder)
+    networks = Networks(
+        files,
+        device=best_device(request.device),
+        precision=request.settings.precision,
+        rows=min(request.settings.batch_size, request.settings.n_drawn),
+        listener=listener,
+    )
+    voice = make_voice(
+        request.voice,
+        networks=networks.for_voices(has_diffusion=decoder == "diffusion"),
+        seed=request.voice_seed,
+        folders=folders,
+        cache=VoiceCache(folder=user_cache_folder()),
+        listener=listener,
+    )
+    voice.require_fits(networks.ar.config, networks.diffusion.config if decoder == "diffusion" else None)
+    if request.save_voice:
+        save_voice(voice, request.save_voice)
+        listener.say("Voice", f"saved as {request.save_voice}")
+    return Speaker(networks, voice, decoder=decoder, listener=listener)
+
+
+def texts_of(request: SpeechRequest) -> dict[str, str]:
+    """Name of a file -> text."""
+    if request.texts or request.filelist is None:
+        texts = [text.strip() for text in request.texts]
+        named = {text: name_of(text) for text in dict.fromkeys(texts)}
+        return {name: text for text, name in _told_apart(named).items()}
+    lines = [line.strip() for line in read_utf8(request.filelist).splitlines() if line.strip()]
+    if not lines:
+        raise DataError(f"{request.filelist} lists nothing", expected="one text per line, or name|text")
+    if "|" not in lines[0]:
+        return {name: text for text, name in _told_apart({line: name_of(line) for line in lines}).items()}
+    found = {}
+    for utterance in read_filelist(request.filelist):
+        if utterance.basename in found:
+            raise DataError(f"{request.filelist} names {utterance.basename} twice", do="correct the list")
+        found[utterance.basename] = utterance.text
+    return found
+
+
+def facts_of_job(text: str, speaker: Speaker, request: SpeechRequest, seed: int) -> dict[str, Any]:
+    """Whatever decides the sound, as plain values; they travel in the file."""
+    files = speaker.networks.files
+    used = [role for role in files.paths if role in speaker.roles_used(request.settings)]
+    return {
+        "made_by": f"Retimbre {__version__}",
+        "is_synthetic": True,
+        "text": text,
+        "language": request.language,
+        "voice": {"name": speaker.voice.name, **speaker.voice.source},
+        "seed": seed,
+        "settings": request.settings.to_dict(),
+        "decoder": speaker.decoder,
+        "models": {role: files.sha256(role) for role in used},
+        "assumed": dict(request.assume),
+    }
+
+
+def _speak(
+    name: str,
+    sentences: Sequence[Sentence],
+    speaker: Speaker,
+    request: SpeechRequest,
+    seed: int,
+    facts: Mapping[str, Any],
+    listener: Listener,
+) -> Iterator[Path]:
+    """One text; its files grow sentence by sentence, and can be heard meanwhile."""
+    paths = _paths(name, speaker.voice, request)
+    kept = KeptCandidates(path=paths[0].with_name(f"{name}{ENDING}"), facts=facts)
+    if note := kept.read():
+        listener.say("Candidates", note)
+    spoken: list[list[dict[str, Any]]] = [[] for _ in paths]
+    wavs = [GrowingWav(path, speaker.mel.sample_rate_hz) for path in paths]
+    try:
+        for sentence in sentences:
+            best = speaker.spoken(
+                sentence, request.settings, seed=seed, n_best=request.n_best, drawn=kept.of(sentence.number)
+            )
+            for wav, said, candidate in zip(wavs, spoken, best, strict=True):
+                wav.append(candidate.samples)
+                said.append(_facts(sentence, candidate))
+                if not candidate.has_stopped:
+                    listener.say("Candidates", _cut_off(sentence, candidate))
+    finally:  # what is spoken so far can be heard, and tells what it is
+        for wav, said in zip(wavs, spoken, strict=True):
+            wav.close()
+            if said:
+                write_facts(wav.path, {**facts, "sentences": said})
+    kept.remove()
+    for path, said in zip(paths, spoken, strict=True):
+        if scores := [each["score"] for each in said if each["score"] is not None]:
+            listener.say("Score", f"{path.name}: {sum(scores) / len(scores):.3f}")
+        yield path
+
+
+def _facts(sentence: Sentence, candidate: Candidate) -> dict[str, Any]:
+    return {
+        "text": sentence.readable.text,
+        "candidate": candidate.number,
+        "score": candidate.score,
+        "has_stopped": candidate.has_stopped,
+        "duration_s": round(len(candidate.samples) / 24000, 3),
+    }
+
+
+def _cut_off(sentence: Sentence, candidate: Candidate) -> str:
+    return (
+        f"sentence {sentence.number + 1}, candidate {candidate.number} came to no end: words may be missing or "
+        "repeated; another --seed, more --draw or shorter sentences may help"
+    )
+
+
+def _paths(name: str, voice: TortoiseVoice, request: SpeechRequest) -> list[Path]:
+    """One for each of the best; a voice's name may hold what no file name can."""
+    by = "" if request.is_simply_named else f"--{re.sub(r'[^\w&.-]+', '-', voice.name) or 'voice'}"
+    ranks = [f"--{rank}" for rank in range(1, request.n_best + 1)] if request.n_best > 1 else [""]
+    return [request.output_dir / "wav" / f"{name}{by}{rank}.wav" for rank in ranks]
+
+
+def _told_apart(named: Mapping[str, str]) -> dict[str, str]:
+    """Text -> name; where names of texts would be the same, they are numbered."""
+    counts = Counter(name.casefold() for name in named.values())
+    seen: Counter[str] = Counter()
+    found = {}
+    for text, name in named.items():
+        seen[name.casefold()] += 1
+        found[text] = f"{name}-{seen[name.casefold()]}" if counts[name.casefold()] > 1 else name
+    return found
