@@ -70,13 +70,17 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.pieces)
 
-    def encode(self, text: str) -> list[int]:
-        """The rows of a text. What no piece stands for becomes `[UNK]`, one each; `unknown` names it."""
-        return [self.row_of.get(piece, self.row_of[UNKNOWN]) for piece in self._cut(text)]
+    def encode(self, text: str, *, is_clean: bool = False) -> list[int]:
+        """The rows of a text. What no piece stands for becomes `[UNK]`, one each; `unknown` names it.
 
-    def unknown(self, text: str) -> list[str]:
+        Args:
+            is_clean: It is in small letters, and two spaces in it are meant as two.
+        """
+        return [self.row_of.get(piece, self.row_of[UNKNOWN]) for piece in self._cut(text, is_clean)]
+
+    def unknown(self, text: str, *, is_clean: bool = False) -> list[str]:
         """Each character for which there is no piece, in the order of the text, repeated as there."""
-        return [piece for piece in self._cut(text) if piece not in self.row_of]
+        return [piece for piece in self._cut(text, is_clean) if piece not in self.row_of]
 
     def decode(self, rows: Sequence[int]) -> str:
         """The cleaned text that the rows stand for; �: something unknown. The stop piece is silent."""
@@ -95,8 +99,8 @@ class Vocabulary:
         """Piece -> row."""
         return {piece: row for row, piece in enumerate(self.pieces)}
 
-    def _cut(self, text: str) -> list[str]:
-        parts = self._whole_pieces.split(clean(text).replace(" ", SPACE))
+    def _cut(self, text: str, is_clean: bool) -> list[str]:
+        parts = self._whole_pieces.split((text if is_clean else clean(text)).replace(" ", SPACE))
         cut: list[str] = []
         for number, part in enumerate(parts):
             if number % 2:

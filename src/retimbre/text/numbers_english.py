@@ -76,7 +76,12 @@ def cardinal(n: int) -> str:
 
 def ordinal(n: int) -> str:
     """21 is "twenty first"."""
-    head, last = re.fullmatch(r"(.*?)([a-z]+)", cardinal(n)).groups()  # type: ignore[union-attr]
+    return as_ordinal(cardinal(n))
+
+
+def as_ordinal(words: str) -> str:
+    """ "twenty one" is "twenty first", with a hyphen between them, too."""
+    head, last = re.fullmatch(r"(.*?)([a-z]+)", words).groups()  # type: ignore[union-attr]
     if last in IRREGULAR:
         return head + IRREGULAR[last]
     return head + (last[:-1] + "ieth" if last.endswith("y") else last + "th")

@@ -1,7 +1,7 @@
 """Long texts into speakable pieces, at the ends of sentences where possible.
 
-Cut where EveryVoice cuts, except where it would lose signs, tear a word apart although there is a better
-place, or give up: see `split_text`.
+`split_text` cuts where EveryVoice cuts, except where it would lose signs, tear a word apart although there is
+a better place, or give up. `tortoise_pieces` cuts where TorToiSe cuts, with the exceptions that it names.
 """
 
 import re
@@ -13,9 +13,15 @@ from itertools import pairwise
 from typing import Any
 
 from retimbre.text.ipa import TIE_BARS
+from retimbre.text.tortoise_english import BEFORE_NAMES
 
 DESIRED, LONGEST = 100, 200  # code points, where nothing is known of the texts that a model was trained on
+TORTOISE_DESIRED, TORTOISE_LONGEST = 200, 300
 QUOTE = '"'
+CUE = "|"  # a writer's own cut, as in TorToiSe
+SENTENCE_END = re.compile(r"[!?][!?.]*(?= |$)|\.(?= |$)")
+TITLE = re.compile(rf"\b(?:{'|'.join(sorted(BEFORE_NAMES))})$", re.IGNORECASE)
+LONGEST_TITLE = max(map(len, BEFORE_NAMES)) + 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +101,79 @@ def split_text(
         start = cut if early else cut + (text[cut : cut + 1] == " ")
     pieces = [text[a:b] for a, b in pairwise([*cuts, len(text)])]
     return tuple(piece.strip() for piece in _with_words(pieces))
+
+
+def tortoise_pieces(
+    text: str, *, desired: int = TORTOISE_DESIRED, longest: int = TORTOISE_LONGEST
+) -> tuple[str, ...]:
+    """The pieces of `text` that tortoise-tts 3.0.0 would speak one after another.
+
+    A piece ends at the first end of a sentence after `desired` code points, outside quotations. If none comes
+    before `longest`, it ends at the last end of a sentence or of a quotation before that, else at the last
+    space, if that lies behind `desired`. Signs alone are no piece. A text with "|" is cut there alone, and
+    where it would be too long.
+
+    On purpose it is not as there:
+        - where a piece grows too long right at a quotation mark, it is still known afterwards what is inside
+          a quotation and what is outside; there the two are confused from then on;
+        - a last quotation mark without a partner opens nothing;
+        - the dot of "Dr." and of other titles ends no sentence;
+        - "!" and "?" end one only before white space: not in "(really?)" nor in an address of the web;
+        - no number, no run of signs, no letter with its accent is cut apart, and no word that fits.
+    """
+    text = re.sub(r"[“”]", QUOTE, re.sub(r"\s+", " ", text))
+    longest = max(longest, 1)
+    desired = max(min(desired, longest), 1)
+    if CUE in text:
+        parts, desired = text.split(CUE), longest
+    else:
+        parts = [text]
+    pieces = [piece for part in parts for piece in _as_tortoise_cuts(part, desired, longest)]
+    return tuple(piece for piece in pieces if not re.fullmatch(r"[\s.,;:!?]*", piece))
+
+
+def _as_tortoise_cuts(text: str, desired: int, longest: int) -> Iterator[str]:
+    ends, after_quotations = _ends(text)
+    start = 0
+    while True:
+        # As TorToiSe counts: of the signs that end a sentence the last may be at `longest`, the first not.
+        near = [end for sign, end in ends if start <= sign < start + longest - 1 and end <= start + longest]
+        late = [end for end in near if end - start >= desired]
+        if not late and len(text) - start < longest:
+            break
+        near += [end for end in after_quotations if start + 2 < end <= start + longest + 1]
+        cut = late[0] if late else max(near, default=0) or _at_space(text, start, desired, longest)
+        yield text[start:cut].strip()
+        start = cut
+    yield text[start:].strip()
+
+
+def _ends(text: str) -> tuple[list[tuple[int, int]], list[int]]:
+    """From where to where the signs at the ends of sentences are, and the places behind quotations.
+
+    No sentence in a quotation counts; behind a quotation means behind the space after it.
+    """
+    quotations = list(_quotations(text))
+    inside = [False] * len(text)
+    for opens, closes in quotations:
+        inside[opens:closes] = [True] * (closes - opens)
+    found = SENTENCE_END.finditer(text)
+    ends = [end.span() for end in found if not inside[end.start()] and not _is_title(text, end)]
+    return ends, [closes + 2 for _, closes in quotations if text[closes + 1 : closes + 2] == " "]
+
+
+def _is_title(text: str, end: re.Match[str]) -> bool:
+    before = text[max(end.start() - LONGEST_TITLE, 0) : end.start()]
+    return end[0] == "." and TITLE.search(before) is not None
+
+
+def _at_space(text: str, start: int, desired: int, longest: int) -> int:
+    """Behind the last space, also one nearer than `desired` if a word is that long; else in the word."""
+    end = start + longest
+    if text[end - 1] in "!?." and text[end : end + 1] in ("", " "):
+        return end
+    space = text.rfind(" ", start + 1, end)
+    return space + 1 if space >= 0 else _inside_word(text, start, start + desired)
 
 
 def _inside_word(text: str, start: int, end: int) -> int:
