@@ -52,7 +52,7 @@ CLVP = ClvpConfig(
     n_speech_layers=1,
     n_speech_heads=1,
     speech_attention_dim=64,
-    latent_dim=32,
+    latent_dim=64,
 )
 
 

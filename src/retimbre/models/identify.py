@@ -26,11 +26,12 @@ CLUSTER_SIZE = "codebook.cluster_size"
 HASHED_ANYWAY_BYTES = 1 << 28  # less than a second's work
 
 
-def identify(path: Path | str, *, assume: Mapping[str, Any] | None = None) -> Report:
+def identify(path: Path | str, *, assume: Mapping[str, Any] | None = None, is_hashed: bool = True) -> Report:
     """What the checkpoint at `path` is, from names and shapes; no weight is read.
 
     Args:
         assume: Values that no tensor tells, by the names in `Report.assumed`, instead of the usual ones.
+        is_hashed: Whether the hash of a file that is not large is worked out.
 
     Raises:
         CheckpointError: if it cannot be read at all, tries to run code, or is not what `assume` says.
@@ -42,7 +43,7 @@ def identify(path: Path | str, *, assume: Mapping[str, Any] | None = None) -> Re
         "container": contents.container,
         "weights_at": contents.weights_at,
         "n_bytes": n_bytes,
-        "sha256": sha256_of(contents.path) if n_bytes <= HASHED_ANYWAY_BYTES else None,
+        "sha256": sha256_of(contents.path) if is_hashed and n_bytes <= HASHED_ANYWAY_BYTES else None,
         "n_tensors": len(contents.tensors) + len(contents.other_tensors),
         "names": tuple(sorted(contents.tensors or contents.other_tensors)),
         "has_optimiser": any(contents.values.get(name) for name in OPTIMISERS),

@@ -43,6 +43,10 @@ LINKS: Mapping[str, Mapping[str, End]] = {
         "tortoise_diffusion": End("in_latent_channels", "latent_conditioner.0.weight"),
         "tortoise_hifigan": End("in_channels", "conv_pre.weight_v"),
     },
+    "width of the voice that sound is made with": {
+        "tortoise_ar": End("model_dim", "final_norm.weight"),
+        "tortoise_hifigan": End("cond_channels", "cond_layer.weight"),
+    },
     "text symbols": {
         "tortoise_ar": End("number_text_tokens", "text_embedding.weight", plus=1),
         "tortoise_clvp": End("num_text_tokens", "text_emb.weight"),

@@ -13,6 +13,8 @@ from retimbre.errors import TextError
 from retimbre.jobs.listener import Listener, Silent
 from retimbre.models.tortoise_ar.speech_codes import has_stopped
 from retimbre.pipelines.tortoise_networks import Networks
+from retimbre.pipelines.tortoise_roles import Role
+from retimbre.pipelines.tortoise_set import DECODERS
 from retimbre.pipelines.tortoise_settings import Settings
 from retimbre.pipelines.tortoise_stages import (
     Drawing,
@@ -61,7 +63,7 @@ class Sentence:
 
 @dataclass(kw_only=True)
 class Drawn:
-    """Candidates of one sentence that are whole, by their numbers; a job that was interrupted goes on from them."""
+    """Candidates of one sentence that are whole, by their numbers; an interrupted job goes on from them."""
 
     codes: dict[int, Int[Tensor, "codes"]] = field(default_factory=dict)
     stopped: dict[int, bool] = field(default_factory=dict)
@@ -84,9 +86,12 @@ def sentences_of(
     found = [read(piece, vocabulary, language=language) for piece in pieces]
     spoken = [readable for readable in found if not readable.is_silent]
     if not spoken:
-        raise TextError("there is nothing to speak", expected="a text with a word in it", found=repr(text[:80]))
+        raise TextError(
+            "there is nothing to speak", expected="a text with a word in it", found=repr(text[:80])
+        )
     return [
-        Sentence(number=number, total=len(spoken), readable=readable) for number, readable in enumerate(spoken)
+        Sentence(number=number, total=len(spoken), readable=readable)
+        for number, readable in enumerate(spoken)
     ]
 
 
@@ -119,6 +124,11 @@ class Speaker:
     def mel(self) -> MelSpec:
         """Of the sound."""
         return OUTPUT_MEL
+
+    def roles_used(self, settings: Settings) -> tuple[Role, ...]:
+        """Whose networks decide the sound, besides those that made the voice."""
+        ranking: tuple[Role, ...] = ("ranking",) if settings.n_drawn > 1 else ()
+        return ("text-to-codes", *ranking, *DECODERS[self.decoder])
 
     def spoken(
         self,

@@ -10,8 +10,6 @@ import torch
 from retimbre.models.tortoise_diffusion.schedule import denoiser, shorter_schedule
 from retimbre.pipelines.tortoise import Sentence, Speaker
 from retimbre.pipelines.tortoise_networks import others_precision
-from retimbre.pipelines.tortoise_roles import Role
-from retimbre.pipelines.tortoise_set import DECODERS
 from retimbre.pipelines.tortoise_settings import Settings
 from retimbre.pipelines.tortoise_stages import CODES_HZ, Drawing, Seeds, n_frames_of
 
@@ -118,9 +116,7 @@ def _denoising_s(speaker: Speaker, settings: Settings, n_codes: int) -> float:
     latents = torch.randn(1, n_codes, diffusion.config.latent_dim, device=device)
     n_frames = n_frames_of(n_codes, speaker.mel)
     aligned = diffusion.align(latents, speaker.voice.diffusion.to(device).unsqueeze(0), n_frames)
-    denoise = denoiser(
-        diffusion, aligned, shorter_schedule(settings.n_steps), guidance=settings.guidance
-    )
+    denoise = denoiser(diffusion, aligned, shorter_schedule(settings.n_steps), guidance=settings.guidance)
     noisy = torch.randn(1, diffusion.config.n_mels, n_frames, device=device)
     steps = torch.zeros(1, dtype=torch.long, device=device)
     return _shortest(lambda: denoise(noisy, steps), 1)
@@ -137,9 +133,8 @@ def _shortest(work: Callable[[], object], n_times: int) -> float:
 
 def _memory(speaker: Speaker, settings: Settings, n_rows: int, longest: Sentence, n_codes: int) -> int:
     files, ar = speaker.networks.files, speaker.networks.ar.config
-    roles: list[Role] = ["text-to-codes", *DECODERS[speaker.decoder], *(["ranking"] if settings.n_drawn > 1 else [])]
     weights = 0
-    for role in roles:
+    for role in speaker.roles_used(settings):
         precision = settings.precision if role == "text-to-codes" else others_precision(settings.precision)
         weights += files.reports[role].parameters * WEIGHT_BYTES[precision]
     n_places = len(longest.readable.rows) + n_rows * 2 * n_codes  # room is doubled whenever it is used up

@@ -37,8 +37,8 @@ class KeptCandidates:
 
     Args:
         path: Of the file; it is there only while a job is under way, or was stopped.
-        facts: Whatever decides the candidates, as plain values: candidates that were drawn for other facts are
-            not taken.
+        facts: Whatever decides the candidates, as plain values: those that were drawn for other facts are not
+            taken.
     """
 
     path: Path
@@ -74,7 +74,9 @@ class KeptCandidates:
     def write(self) -> None:
         """All of them."""
         tensors = {
-            f"sentence.{sentence}.{number}": torch.cat([codes, codes.new_tensor([int(drawn.stopped[number])])])
+            f"sentence.{sentence}.{number}": torch.cat(
+                [codes, codes.new_tensor([int(drawn.stopped[number])])]
+            )
             for sentence, drawn in self.sentences.items()
             for number, codes in drawn.codes.items()
         }

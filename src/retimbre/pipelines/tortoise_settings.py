@@ -8,7 +8,6 @@ from retimbre.errors import DataError
 from retimbre.models.tortoise_ar.sampling import Sampling
 from retimbre.nn.packed import Precision
 
-Preset = Literal["single_sample", "ultra_fast", "very_fast", "fast", "standard", "high_quality"]
 Sampler = Literal["ancestral", "ddim", "dpm++2m"]
 
 MOST_CODES = 500  # 23 seconds, as tortoise-tts has it
@@ -59,16 +58,6 @@ class Settings:
         return asdict(self)
 
 
-PRESETS: Mapping[Preset, Settings] = {
-    "single_sample": Settings(n_drawn=8, n_steps=10, sampler="ddim"),
-    "ultra_fast": Settings(n_drawn=16, n_steps=30, guidance=0.0),
-    "very_fast": Settings(n_drawn=32, n_steps=30, sampler="dpm++2m"),
-    "fast": Settings(n_drawn=96, n_steps=80),
-    "standard": Settings(),
-    "high_quality": Settings(n_steps=400),
-}
-
-
 def settings_from(preset: str = "standard", **changes: Any) -> Settings:  # noqa: ANN401 (checked by Settings)
     """A preset with some values changed: those of `Settings` and of its `sampling`; None changes nothing.
 
@@ -92,3 +81,13 @@ def _require(name: str, value: Any, expected: str, least: float, most: float) ->
     is_kind = is_number and (isinstance(value, int) or "whole" not in expected)
     if not is_kind or not least <= value <= most:
         raise DataError(f"{name} makes no sense", expected=expected, found=repr(value)[:80])
+
+
+PRESETS: Mapping[str, Settings] = {
+    "single_sample": Settings(n_drawn=8, n_steps=10, sampler="ddim"),
+    "ultra_fast": Settings(n_drawn=16, n_steps=30, guidance=0.0),
+    "very_fast": Settings(n_drawn=32, n_steps=30, sampler="dpm++2m"),
+    "fast": Settings(n_drawn=96, n_steps=80),
+    "standard": Settings(),
+    "high_quality": Settings(n_steps=400),
+}

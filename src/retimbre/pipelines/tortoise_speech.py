@@ -8,26 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from retimbre import __version__
+from retimbre.audio.facts import write_facts
 from retimbre.audio.growing import GrowingWav
 from retimbre.data.manifest import read_filelist, read_utf8
-from retimbre.errors import CheckpointError, DataError, TextError
+from retimbre.errors import DataError, TextError
 from retimbre.jobs.listener import Listener, Silent
 from retimbre.pipelines.lines import name_of
-from retimbre.pipelines.synthesis import best_device
 from retimbre.pipelines.tortoise import Candidate, Sentence, Speaker, sentences_of, some_seed
 from retimbre.pipelines.tortoise_estimate import estimate, free_memory
 from retimbre.pipelines.tortoise_kept import ENDING, KeptCandidates
-from retimbre.pipelines.tortoise_networks import Networks
-from retimbre.pipelines.tortoise_set import TortoiseSet, tortoise_set
 from retimbre.pipelines.tortoise_settings import Settings
-from retimbre.pipelines.tortoise_voice_cache import VoiceCache, user_cache_folder
+from retimbre.pipelines.tortoise_speaker import VoiceChoice, open_set, speaker_of
 from retimbre.pipelines.tortoise_voice_files import save_voice
-from retimbre.pipelines.tortoise_voice_making import make_voice
-from retimbre.pipelines.tortoise_voice_names import find_voices
 from retimbre.pipelines.tortoise_voices import TortoiseVoice
-
-VOICES = "voices"  # the folder beside the models where voices are known by their names
-DIGESTS = "digests.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,32 +28,24 @@ class SpeechRequest:
     """What is to be spoken, by whom, and how.
 
     Args:
-        voice: A name, a path, `a&b`, or `random`.
-        voice_seed: Of a random voice: which; of recordings: where six seconds are cut from longer ones.
         seed: None: one that nobody chose; it is said, and stands in each file.
         n_best: Files for each text: the best candidate, the second best, ….
-        decoder: `diffusion` or `hifigan`; None: the first that the models have.
         language: Of the texts: English is cleaned as TorToiSe does, others only made small.
-        voice_folders: Where voices are known by their names, besides `voices` beside the models.
         save_voice: A file to write the voice to.
         assume: What no tensor of the autoregressive network tells.
     """
 
     texts: tuple[str, ...] = ()
     filelist: Path | None = None
-    voice: str = "random"
-    voice_seed: int = 0
+    who: VoiceChoice = field(default_factory=VoiceChoice)
     settings: Settings = field(default_factory=Settings)
     seed: int | None = None
     n_best: int = 1
-    decoder: str | None = None
     language: str = "en"
     splits: bool = True
     output_dir: Path = Path("synthesis_output")
     is_simply_named: bool = False
-    voice_folders: tuple[Path, ...] = ()
     save_voice: Path | None = None
-    device: str = "auto"
     assume: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -81,9 +66,17 @@ def speak_texts(
     listener = listener or Silent()
     texts = texts_of(request)
     files = open_set(models, request.assume)
-    speaker = speaker_of(files, request, listener)
-    jobs = {name: sentences_of(text, files.vocabulary, language=request.language, splits=request.splits) for name, text in texts.items()}
-    for note in dict.fromkeys(note for job in jobs.values() for each in job for note in each.readable.notes()):
+    speaker = speaker_of(files, request.who, request.settings, listener)
+    if request.save_voice:
+        save_voice(speaker.voice, request.save_voice)
+        listener.say("Voice", f"saved as {request.save_voice}")
+    jobs = {
+        name: sentences_of(text, files.vocabulary, language=request.language, splits=request.splits)
+        for name, text in texts.items()
+    }
+    for note in dict.fromkeys(
+        note for job in jobs.values() for each in job for note in each.readable.notes()
+    ):
         listener.say("Text", note)
     seed = some_seed() if request.seed is None else request.seed
     if request.seed is None:
@@ -96,45 +89,6 @@ def speak_texts(
     for name, sentences in jobs.items():
         facts = facts_of_job(texts[name], speaker, request, seed)
         yield from _speak(name, sentences, speaker, request, seed, facts, listener)
-
-
-def open_set(models: Sequence[Path], assume: Mapping[str, Any] | None = None) -> TortoiseSet:
-    """The set in a folder or of several files, whose hashes are remembered from one time to the next."""
-    return tortoise_set(list(models), assume=assume, digests=Digests(user_cache_folder().parent / DIGESTS))
-
-
-def speaker_of(files: TortoiseSet, request: SpeechRequest, listener: Listener) -> Speaker:
-    """The networks and the voice that a request needs.
-
-    Raises:
-        CheckpointError: a file is missing for it.
-    """
-    decoder = request.decoder or files.decoders[0]
-    files.require_decoder(decoder)
-    files.require_ranking(request.settings.n_drawn)
-    folders = (*request.voice_folders, (files.place if files.place.is_dir() else files.place.parent) / VOICES)
-    if any(found.is_random for found in find_voices(request.voice, folders=folders)):
-        files.require_random_voice(decoder)
-    networks = Networks(
-        files,
-        device=best_device(request.device),
-        precision=request.settings.precision,
-        rows=min(request.settings.batch_size, request.settings.n_drawn),
-        listener=listener,
-    )
-    voice = make_voice(
-        request.voice,
-        networks=networks.for_voices(has_diffusion=decoder == "diffusion"),
-        seed=request.voice_seed,
-        folders=folders,
-        cache=VoiceCache(folder=user_cache_folder()),
-        listener=listener,
-    )
-    voice.require_fits(networks.ar.config, networks.diffusion.config if decoder == "diffusion" else None)
-    if request.save_voice:
-        save_voice(voice, request.save_voice)
-        listener.say("Voice", f"saved as {request.save_voice}")
-    return Speaker(networks, voice, decoder=decoder, listener=listener)
 
 
 def texts_of(request: SpeechRequest) -> dict[str, str]:
@@ -159,7 +113,7 @@ def texts_of(request: SpeechRequest) -> dict[str, str]:
 def facts_of_job(text: str, speaker: Speaker, request: SpeechRequest, seed: int) -> dict[str, Any]:
     """Whatever decides the sound, as plain values; they travel in the file."""
     files = speaker.networks.files
-    used = [role for role in files.paths if role in speaker.roles_used(request.settings)]
+    used = speaker.roles_used(request.settings)
     return {
         "made_by": f"Retimbre {__version__}",
         "is_synthetic": True,
@@ -224,14 +178,14 @@ def _facts(sentence: Sentence, candidate: Candidate) -> dict[str, Any]:
 
 def _cut_off(sentence: Sentence, candidate: Candidate) -> str:
     return (
-        f"sentence {sentence.number + 1}, candidate {candidate.number} came to no end: words may be missing or "
-        "repeated; another --seed, more --draw or shorter sentences may help"
+        f"sentence {sentence.number + 1}, candidate {candidate.number} came to no end: words may be missing "
+        "or repeated; another --seed, more --draw or shorter sentences may help"
     )
 
 
 def _paths(name: str, voice: TortoiseVoice, request: SpeechRequest) -> list[Path]:
     """One for each of the best; a voice's name may hold what no file name can."""
-    by = "" if request.is_simply_named else f"--{re.sub(r'[^\w&.-]+', '-', voice.name) or 'voice'}"
+    by = "" if request.is_simply_named else "--" + (re.sub(r"[^\w&.-]+", "-", voice.name) or "voice")
     ranks = [f"--{rank}" for rank in range(1, request.n_best + 1)] if request.n_best > 1 else [""]
     return [request.output_dir / "wav" / f"{name}{by}{rank}.wav" for rank in ranks]
 

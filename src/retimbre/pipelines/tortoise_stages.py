@@ -1,4 +1,4 @@
-"""The stages of TorToiSe for one sentence: text and a voice -> codes -> ranked -> latents -> spec -> waveform.
+"""TorToiSe stage by stage: a sentence and a voice -> codes -> ranked -> latents -> spec -> waveform.
 
 Axes used in this file:
     dim         channels of the autoregressive network
@@ -11,7 +11,7 @@ Axes used in this file:
     samples     of the waveform
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -131,9 +131,10 @@ def ranked(
     device = next(clvp.parameters()).device
     text = clvp.text_latent(functional.pad(symbols, (0, 1), value=END).unsqueeze(0).to(device))
     found = []
-    for batch in codes.to(device).split(batch_size):
+    for first in range(0, len(codes), batch_size):
+        batch = codes[first : first + batch_size].to(device)
         found.append((clvp.speech_latent(batch) * text).sum(-1) * clvp.temperature.exp())
-        watch(sum(map(len, found)), len(codes))
+        watch(first + len(batch), len(codes))
     return torch.cat(found).float().cpu()
 
 

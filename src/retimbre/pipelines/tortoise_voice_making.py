@@ -12,13 +12,16 @@ from retimbre.jobs.listener import Listener, Silent
 from retimbre.models.tortoise_ar.model import UnifiedVoice
 from retimbre.models.tortoise_diffusion.model import DiffusionDecoder
 from retimbre.models.tortoise_random_latent.model import RandomLatent
+from retimbre.pipelines.tortoise_roles import Role
 from retimbre.pipelines.tortoise_voice_cache import VoiceCache
 from retimbre.pipelines.tortoise_voice_files import voice_from_file
 from retimbre.pipelines.tortoise_voice_names import FoundVoice, find_voices
 from retimbre.pipelines.tortoise_voices import TortoiseVoice, blended, random_voice, voice_from_clips
 
-AUTO, DIFFUSION = "text-to-codes", "codes-to-spec"  # the roles of the networks that hear recordings
-RANDOM_AUTO, RANDOM_DIFFUSION = "random-voice-ar", "random-voice-diffusion"
+AUTO: Role = "text-to-codes"
+DIFFUSION: Role = "codes-to-spec"  # the roles of the networks that hear recordings
+RANDOM_AUTO: Role = "random-voice-ar"
+RANDOM_DIFFUSION: Role = "random-voice-diffusion"
 Kind = TypeVar("Kind", bound=nn.Module)
 
 
@@ -33,25 +36,25 @@ class VoiceNetworks:
         has_diffusion: False where the sound is made without diffusion: then voices have one latent.
     """
 
-    load: Callable[[str], nn.Module]
-    hash_of: Callable[[str], str]
+    load: Callable[[Role], nn.Module]
+    hash_of: Callable[[Role], str]
     has_diffusion: bool = True
 
     @property
-    def hearing(self) -> tuple[str, ...]:
+    def hearing(self) -> tuple[Role, ...]:
         """Roles of the networks that hear recordings."""
         return (AUTO, DIFFUSION)[: 1 + self.has_diffusion]
 
     @property
-    def drawing(self) -> tuple[str, ...]:
+    def drawing(self) -> tuple[Role, ...]:
         """Roles of the networks that make random voices."""
         return (RANDOM_AUTO, RANDOM_DIFFUSION)[: 1 + self.has_diffusion]
 
-    def hashes(self, roles: Sequence[str]) -> dict[str, str]:
+    def hashes(self, roles: Sequence[Role]) -> dict[str, str]:
         """Of some networks, by their roles."""
         return {role: self.hash_of(role) for role in roles}
 
-    def loaded(self, role: str, kind: type[Kind]) -> Kind:
+    def loaded(self, role: Role, kind: type[Kind]) -> Kind:
         """One of them.
 
         Raises:

@@ -21,6 +21,7 @@ from retimbre.models.tortoise_ar.model import UnifiedVoice
 from retimbre.models.tortoise_diffusion.config import DiffusionConfig
 from retimbre.models.tortoise_diffusion.model import DiffusionDecoder
 from retimbre.models.tortoise_random_latent.model import RandomLatent
+from retimbre.pipelines.tortoise_roles import Role
 from retimbre.pipelines.tortoise_voice_clips import FRONT_END, clips_of, notes_on
 
 NETWORKS = "networks"  # in `source`: the hash of each network by its role
@@ -65,7 +66,7 @@ class TortoiseVoice:
                 do="make it again from its recordings with these models",
             )
 
-    def other_networks(self, roles: Sequence[str], hash_of: Callable[[str], str]) -> tuple[str, ...]:
+    def other_networks(self, roles: Sequence[Role], hash_of: Callable[[Role], str]) -> tuple[Role, ...]:
         """Which of these roles a network of other weights played when the voice was heard.
 
         Args:
