@@ -21,6 +21,12 @@ def file(text: str) -> Path:
     return path
 
 
+def file_or_folder(text: str) -> Path:
+    """A checkpoint, or a folder with several."""
+    path = place(text)
+    return path if path.is_dir() else file(text)
+
+
 def folder(text: str) -> Path:
     """A folder that must be there; its name stands in the help."""
     path = place(text)

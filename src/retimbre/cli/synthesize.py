@@ -5,9 +5,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from retimbre.cli import places
+from retimbre.cli import places, tortoise_options
 
-CHECKPOINT = Annotated[Path, typer.Argument(parser=places.file, help="A checkpoint.")]
+MODELS = Annotated[
+    Path,
+    typer.Argument(
+        parser=places.file_or_folder,
+        metavar="MODELS",
+        help="A text-to-spec checkpoint, or the folder of a TorToiSe set.",
+    ),
+]
 ACCELERATOR = Annotated[str, typer.Option("--accelerator", "-a", help="auto, cpu, cuda, mps.")]
 
 
@@ -16,7 +23,8 @@ def _control(name: str, *letters: str, example: str) -> object:
 
 
 def from_text(
-    checkpoint: CHECKPOINT,
+    context: typer.Context,
+    checkpoint: MODELS,
     texts: Annotated[
         list[str] | None, typer.Option("--text", "-t", help="What to say; may be repeated.")
     ] = None,
@@ -104,8 +112,35 @@ def from_text(
     num_workers: Annotated[
         int, typer.Option("--num-workers", "-n", min=0, help="Accepted; there is nothing to load.")
     ] = 4,
+    voice: tortoise_options.VOICE = None,
+    preset: tortoise_options.PRESET = None,
+    seed: tortoise_options.SEED = None,
+    n_best: tortoise_options.N_BEST = None,
+    n_drawn: tortoise_options.N_DRAWN = None,
+    n_steps: tortoise_options.N_STEPS = None,
+    sampler: tortoise_options.SAMPLER = None,
+    guidance: tortoise_options.GUIDANCE = None,
+    noise_scale: tortoise_options.NOISE = None,
+    temperature: tortoise_options.TEMPERATURE = None,
+    top_p: tortoise_options.TOP_P = None,
+    top_k: tortoise_options.TOP_K = None,
+    repetition_penalty: tortoise_options.REPETITION_PENALTY = None,
+    typical_mass: tortoise_options.TYPICAL_MASS = None,
+    max_codes: tortoise_options.MAX_CODES = None,
+    precision: tortoise_options.PRECISION = None,
+    decoder: tortoise_options.DECODER = None,
+    voice_seed: tortoise_options.VOICE_SEED = 0,
+    voice_folder: tortoise_options.VOICE_FOLDER = None,
+    save_voice: tortoise_options.SAVE_VOICE = None,
+    others: tortoise_options.WITH = None,
+    assume: tortoise_options.ASSUME = None,
 ) -> None:
-    """Speak texts, or write the specs that CHECKPOINT really produces for recordings (teacher forcing)."""
+    """Speak texts, or write the specs that MODELS really produce for recordings (teacher forcing)."""
+    if tortoise_options.is_set(checkpoint):
+        for path in tortoise_options.speak(context):
+            typer.echo(path)
+        return
+    tortoise_options.require_meant(context, is_tortoise=False)
     from retimbre.cli.console import Console
     from retimbre.models.fastspeech2.variance import Controls
     from retimbre.pipelines.request import Request

@@ -1,0 +1,223 @@
+"""Options of `retimbre synthesize from-text` that are for a TorToiSe set, and what becomes of them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from retimbre.cli import places
+from retimbre.errors import DataError, RetimbreError
+
+PANEL = "For a TorToiSe set"
+OF_SETTINGS = (  # names of parameters, as in `Settings` and `Sampling`
+    "n_drawn",
+    "n_steps",
+    "sampler",
+    "guidance",
+    "noise_scale",
+    "temperature",
+    "top_p",
+    "top_k",
+    "repetition_penalty",
+    "typical_mass",
+    "max_codes",
+    "precision",
+)
+MEANT = {
+    *OF_SETTINGS,
+    "voice",
+    "preset",
+    "seed",
+    "n_best",
+    "decoder",
+    "voice_seed",
+    "voice_folder",
+    "save_voice",
+    "others",
+    "assume",
+}
+OF_BOTH = {
+    "checkpoint",
+    "texts",
+    "filelist",
+    "output_type",
+    "output_dir",
+    "simple_filenames",
+    "language",
+    "split_text",
+    "batch_size",
+    "device",
+    "devices",
+    "num_workers",
+}
+
+
+def _option(*names: str, help_text: str, **more: Any) -> Any:  # noqa: ANN401 (whatever typer makes)
+    return typer.Option(*names, help=help_text, rich_help_panel=PANEL, **more)
+
+
+VOICE = Annotated[
+    str | None,
+    _option(
+        "--voice",
+        help_text="A folder of recordings, a saved voice, a name below MODELS/voices, a&b, or random.  "
+        "[default: random]",
+    ),
+]
+PRESET = Annotated[
+    Literal["single_sample", "ultra_fast", "very_fast", "fast", "standard", "high_quality"] | None,
+    _option("--preset", help_text="How much work a sentence is worth.  [default: standard]"),
+]
+SEED = Annotated[
+    int | None, _option("--seed", min=0, help_text="The same seed, the same sound.  [default: any]")
+]
+N_BEST = Annotated[
+    int | None, _option("--candidates", min=1, help_text="Write the best K, with their scores.  [default: 1]")
+]
+N_DRAWN = Annotated[
+    int | None, _option("--draw", min=1, help_text="Candidates to choose from.  [default: the preset's]")
+]
+N_STEPS = Annotated[
+    int | None,
+    _option("--steps", min=1, max=4000, help_text="Of diffusion.  [default: the preset's]"),
+]
+SAMPLER = Annotated[
+    Literal["ancestral", "ddim", "dpm++2m"] | None,
+    _option("--sampler", help_text="Of diffusion; the last two need fewer steps.  [default: the preset's]"),
+]
+GUIDANCE = Annotated[
+    float | None,
+    _option("--guidance", min=0, help_text="Of diffusion; 0: none, twice as fast.  [default: the preset's]"),
+]
+NOISE = Annotated[
+    float | None,
+    _option("--noise", min=0, help_text="How strong the noise is that a spec is found in.  [default: 1]"),
+]
+TEMPERATURE = Annotated[
+    float | None, _option("--temperature", help_text="Above 0; more is more varied.  [default: 0.8]")
+]
+TOP_P = Annotated[
+    float | None,
+    _option("--top-p", help_text="The likeliest codes that have this share of it all.  [default: 0.8]"),
+]
+TOP_K = Annotated[
+    int | None, _option("--top-k", min=1, help_text="At most so many of the likeliest codes.  [default: 50]")
+]
+REPETITION_PENALTY = Annotated[
+    float | None, _option("--repetition-penalty", help_text="1: none.  [default: 2]")
+]
+TYPICAL_MASS = Annotated[
+    float | None,
+    _option("--typical-mass", help_text="Typical sampling, from 0 to 1, often 0.9.  [default: none]"),
+]
+MAX_CODES = Annotated[
+    int | None,
+    _option("--max-codes", min=1, help_text="Of a sentence; one is 46 ms long.  [default: 500]"),
+]
+PRECISION = Annotated[
+    Literal["float32", "bfloat16", "int8"] | None,
+    _option("--precision", help_text="Of the weights; smaller is faster.  [default: float32]"),
+]
+DECODER = Annotated[
+    Literal["diffusion", "hifigan"] | None,
+    _option("--decoder", help_text="hifigan needs hifidecoder.pth, and no diffusion.  [default: diffusion]"),
+]
+VOICE_SEED = Annotated[
+    int,
+    _option(
+        "--voice-seed",
+        min=0,
+        help_text="Another random voice; or other six seconds of long recordings.",
+    ),
+]
+VOICE_FOLDER = Annotated[
+    list[Path] | None,
+    _option(
+        "--voice-folder", parser=places.folder, help_text="Where voices have names, too; may be repeated."
+    ),
+]
+SAVE_VOICE = Annotated[
+    Path | None,
+    _option("--save-voice", help_text="Write the voice to FILE (.safetensors; .pth for tortoise-tts)."),
+]
+WITH = Annotated[
+    list[Path] | None,
+    _option(
+        "--with",
+        parser=places.file,
+        help_text="A file in place of the one in MODELS, such as a tuned autoregressive.pth; repeatable.",
+    ),
+]
+ASSUME = Annotated[
+    list[str] | None,
+    _option("--assume", metavar="NAME=VALUE", help_text="What 'retimbre inspect' had to assume."),
+]
+
+
+def is_set(models: Path) -> bool:
+    """A folder, or a file of TorToiSe's first stage?"""
+    from retimbre.models.identify import identify
+
+    return models.is_dir() or identify(models, is_hashed=False).stage == "text-to-codes"
+
+
+def require_meant(context: typer.Context, *, is_tortoise: bool) -> None:
+    """Raise RetimbreError if an option is given that says nothing to these models."""
+    here, there = ("a TorToiSe set", "a text-to-spec checkpoint")[:: 1 if is_tortoise else -1]
+    for param in context.command.params:
+        name = param.name or ""
+        if name in OF_BOTH or (name in MEANT) == is_tortoise or not is_given(context, name):
+            continue
+        raise RetimbreError(
+            f"{param.opts[0]} says nothing to these models",
+            expected=there,
+            found=f"{context.params['checkpoint']}, {here}",
+            do=f"leave out {param.opts[0]}",
+        )
+
+
+def is_given(context: typer.Context, name: str) -> bool:
+    """Did the user write this option?"""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
+
+
+def speak(context: typer.Context) -> Iterator[Path]:
+    """Speak with a set; the path of each file as it is whole."""
+    from retimbre.cli.arguments import assumed_values
+    from retimbre.cli.console import Console
+    from retimbre.pipelines.tortoise_settings import settings_from
+    from retimbre.pipelines.tortoise_speaker import VoiceChoice
+    from retimbre.pipelines.tortoise_speech import SpeechRequest, speak_texts
+
+    require_meant(context, is_tortoise=True)
+    values = context.params
+    models: Path = values["checkpoint"]
+    changes = {name: values[name] for name in OF_SETTINGS}
+    if kinds := [kind for kind in values["output_type"] or () if kind != "wav"]:
+        raise DataError(f"a TorToiSe set writes no {kinds[0]}", expected="wav", do="leave out --output-type")
+    if is_given(context, "batch_size"):
+        changes["batch_size"] = values["batch_size"]
+    request = SpeechRequest(
+        texts=tuple(values["texts"] or ()),
+        filelist=values["filelist"],
+        who=VoiceChoice(
+            voice=values["voice"] or "random",
+            seed=values["voice_seed"],
+            folders=tuple(values["voice_folder"] or ()),
+            decoder=values["decoder"],
+            device=values["device"],
+        ),
+        settings=settings_from(values["preset"] or "standard", **changes),
+        seed=values["seed"],
+        n_best=values["n_best"] or 1,
+        language=values["language"] or "en",
+        splits=values["split_text"] is not False,
+        output_dir=values["output_dir"] or Path("synthesis_output"),
+        is_simply_named=values["simple_filenames"],
+        save_voice=values["save_voice"],
+        assume=assumed_values(values["assume"] or ()),
+    )
+    named = [models] if models.is_dir() else [models.parent, models]
+    return speak_texts([*named, *(values["others"] or ())], request, listener=Console())
