@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from retimbre.audio.waveform import Audio
-from retimbre.errors import CheckpointError
+from retimbre.errors import CheckpointError, DataError
+from retimbre.models.identify import identify
 from retimbre.models.load import Loaded, load_model
 from retimbre.pipelines.everyvoice import EveryVoiceChain, vocode
 from retimbre.pipelines.pieces import pieces_of
 from retimbre.pipelines.speaking import speak_pieces
+from retimbre.pipelines.speaking_voice import SpeakingVoice, speaking_voice
 from retimbre.starter.find import starter_spec_to_wav, starter_text_to_spec
 
 ENDINGS = (".safetensors", ".ckpt", ".pth", ".pt")
@@ -48,22 +51,40 @@ class Voice:
 
 
 def load_voice(
-    path: Path | str | None = None, *, vocoder: Path | str | None = None, device: str = "cpu"
-) -> Voice:
+    path: Path | str | None = None,
+    *,
+    vocoder: Path | str | None = None,
+    device: str = "cpu",
+    **tortoise: Any,  # noqa: ANN401 (checked by speaking_voice)
+) -> Voice | SpeakingVoice:
     """The models of one voice, checked to fit together.
 
     Args:
-        path: A text-to-spec checkpoint, or a folder that holds it; none: the bundled starter voice.
+        path: A text-to-spec checkpoint, or a folder that holds it; or a folder with TorToiSe's models; none:
+            the bundled starter voice.
         vocoder: A spec-to-wav checkpoint; none: the one in the folder.
+        tortoise: For TorToiSe's models: `voice`, `preset` and whatever else `speaking_voice` takes.
 
     Raises:
         CheckpointError: if a file cannot be used, or the folder does not hold one checkpoint per stage.
         StagesDoNotFit: if the vocoder reads another spectrogram than the text-to-spec model writes.
+        DataError: if there is no such voice, preset or setting.
     """
     if path is None:
         text_to_spec = load_model(starter_text_to_spec(), device=device)
         return _voice(text_to_spec, load_model(vocoder or starter_spec_to_wav(), device=device))
     path = Path(path)
+    if path.is_dir() and any(
+        identify(file, is_hashed=False).stage == "text-to-codes" for file in _files(path)
+    ):
+        return speaking_voice(path, device=device, **tortoise)
+    if tortoise:
+        raise DataError(
+            f"{path} is no set of TorToiSe's models",
+            expected="a folder with autoregressive.pth and the others",
+            found=f"{', '.join(tortoise)} given for it",
+            do=f"leave out {', '.join(tortoise)}",
+        )
     if path.is_dir():
         found = _in_folder(path, device)
         spec_to_wav = load_model(vocoder, device=device) if vocoder else _only(found, "spec-to-wav", path)
@@ -84,8 +105,11 @@ def _voice(text_to_spec: Loaded, spec_to_wav: Loaded) -> Voice:
 
 def _in_folder(folder: Path, device: str) -> list[Loaded]:
     """Every checkpoint that lies directly in the folder."""
-    files = sorted(path for path in folder.iterdir() if path.suffix in ENDINGS and path.is_file())
-    return [load_model(file, device=device) for file in files]
+    return [load_model(file, device=device) for file in _files(folder)]
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix in ENDINGS and path.is_file())
 
 
 def _only(found: list[Loaded], stage: str, folder: Path) -> Loaded:
