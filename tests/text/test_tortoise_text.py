@@ -77,6 +77,7 @@ IN_USE = [
 ENDS = {  # the words between which a text is cut; in `text.json` is where tortoise-tts cuts it
     "a quotation that opens where a piece is too long": "said. / Mary",
     "a last mark without a partner": "went. / Mary",
+    "a speech over two paragraphs": "again. / Mary",
     "a title": "Jones. / mary",
     "a sign in brackets": "went. / mary",
     "a number": "is / 3.1415926",
@@ -195,6 +196,10 @@ def test_signs_that_no_voice_says_are_in_the_changes_and_make_no_note():
     assert seen.text == "nothing, he said..."
     assert [sign for sign, _ in seen.changed] == ["\ufeff", '"', "\u00ad", "\u200b"]
     assert seen.notes() == ()
+
+
+def test_another_shape_of_a_sign_is_no_change():
+    assert read("a\u00a0b\u2003c – ﬁne … ｗ １ ’s", VOCABULARY).changed == ()
 
 
 def test_a_sign_that_cannot_be_seen_is_named_in_the_note():

@@ -114,9 +114,8 @@ def tortoise_pieces(
     where it would be too long.
 
     On purpose it is not as there:
-        - where a piece grows too long right at a quotation mark, it is still known afterwards what is inside
-          a quotation and what is outside; there the two are confused from then on;
-        - a last quotation mark without a partner opens nothing;
+        - the space beside a quotation mark tells whether it opens or closes; there they are counted, and one
+          without a partner, as in 15" or in a speech over several paragraphs, turns all behind it around;
         - the dot of "Dr." and of other titles ends no sentence;
         - "!" and "?" end one only before white space: not in "(really?)" nor in an address of the web;
         - no number, no run of signs, no letter with its accent is cut apart, and no word that fits.
@@ -137,11 +136,13 @@ def _as_tortoise_cuts(text: str, desired: int, longest: int) -> Iterator[str]:
     start = 0
     while True:
         # As TorToiSe counts: of the signs that end a sentence the last may be at `longest`, the first not.
-        near = [end for sign, end in ends if start <= sign < start + longest - 1 and end <= start + longest]
+        first, last = bisect_left(ends, (start,)), bisect_left(ends, (start + longest - 1,))
+        near = [end for _, end in ends[first:last] if end <= start + longest]
         late = [end for end in near if end - start >= desired]
         if not late and len(text) - start < longest:
             break
-        near += [end for end in after_quotations if start + 2 < end <= start + longest + 1]
+        first, last = (bisect_right(after_quotations, start + n) for n in (2, longest + 1))
+        near += after_quotations[first:last]
         cut = late[0] if late else max(near, default=0) or _at_space(text, start, desired, longest)
         yield text[start:cut].strip()
         start = cut
@@ -153,13 +154,27 @@ def _ends(text: str) -> tuple[list[tuple[int, int]], list[int]]:
 
     No sentence in a quotation counts; behind a quotation means behind the space after it.
     """
-    quotations = list(_quotations(text))
+    quotations = list(_quotations_by_spaces(text))
     inside = [False] * len(text)
     for opens, closes in quotations:
         inside[opens:closes] = [True] * (closes - opens)
     found = SENTENCE_END.finditer(text)
     ends = [end.span() for end in found if not inside[end.start()] and not _is_title(text, end)]
     return ends, [closes + 2 for _, closes in quotations if text[closes + 1 : closes + 2] == " "]
+
+
+def _quotations_by_spaces(text: str) -> Iterator[tuple[int, int]]:
+    """Where they open and close; a mark opens none if it can only close one, and the other way round."""
+    opened: int | None = None
+    for place in (at for at, sign in enumerate(text) if sign == QUOTE):
+        before, after = text[max(place - 1, 0) : place], text[place + 1 : place + 2]
+        may_open = before in ("", *" (-–—") and after not in ("", " ")
+        may_close = before not in ("", " ") and not after.isalnum()
+        if (may_open and not may_close) or (opened is None and may_open == may_close):
+            opened = place
+        elif opened is not None:
+            yield opened, place
+            opened = None
 
 
 def _is_title(text: str, end: re.Match[str]) -> bool:
