@@ -129,6 +129,14 @@ def test_a_last_quotation_mark_without_a_partner_opens_nothing():
     )
 
 
+def test_marks_that_can_only_close_a_quotation_open_none():
+    assert tortoise_pieces('It is 15" wide. And it is 20" high. So', desired=8, longest=40) == (
+        'It is 15" wide.',
+        'And it is 20" high.',
+        "So",
+    )
+
+
 @pytest.mark.parametrize(
     "start",
     [

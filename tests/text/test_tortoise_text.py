@@ -202,6 +202,10 @@ def test_another_shape_of_a_sign_is_no_change():
     assert read("a\u00a0b\u2003c – ﬁne … ｗ １ ’s", VOCABULARY).changed == ()
 
 
+def test_a_mark_that_is_read_as_a_number_is_a_change():
+    assert read("5‰", VOCABULARY).changed == (("‰", "%0"),)
+
+
 def test_a_sign_that_cannot_be_seen_is_named_in_the_note():
     assert read("a\x07", VOCABULARY).notes() == ("the voice does not know U+0007: write it in words",)
     assert "U+E000" in read("\ue000", VOCABULARY).notes()[0]

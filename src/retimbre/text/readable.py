@@ -91,7 +91,7 @@ def _signs(text: str) -> list[str]:
 def _is_same(sign: str, read_as: str) -> bool:
     """Is it only another shape of white space, punctuation or a letter?"""
     category = unicodedata.category(sign[0])
-    if category[0] == "Z" or sign.isspace():
+    if sign.isspace():
         return bool(read_as) and not read_as.strip()
     if category[0] == "P":
         return bool(read_as.strip()) and not any(char.isalnum() for char in read_as)
