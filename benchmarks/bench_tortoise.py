@@ -8,7 +8,8 @@ Both sides read the same files and the same inputs, each in a process that stays
 work on the machine then slows down both. A line for each kind of a stage says
 
 - the median of its rounds and their spread;
-- how many times as fast as TorToiSe's it is, round by round: again the median and the spread;
+- how many times as fast as TorToiSe's it is, round by round: again the median and the spread; and how many
+  times less processor time it takes, which counts where others are busy (waiting threads use some, too);
 - how far what it gives is from TorToiSe's in float32, or for a reduced kind from float32 on its own side;
 - the share of all processors that others took;
 - for decoding, how much it is of what the machine can do at most: to read all weights once for each code, or
@@ -21,6 +22,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -109,7 +111,7 @@ def main() -> None:
     """Measure and print."""
     given = _arguments()
     torch.set_num_threads(given.threads)
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as place, ExitStack() as children:
         is_tiny, folder = given.folder is None, given.folder or Path(place) / "set"
         if is_tiny:
             print("a tiny set of random weights: the figures say nothing about real ones")
@@ -119,6 +121,8 @@ def main() -> None:
         print(f"{given.threads} threads, {given.rounds} rounds; {limits.text}", flush=True)
         task = write_task(Path(place), folder, found, TINY if is_tiny else Sizes())
         sides = start(task, given.reference, n_threads=given.threads)
+        for side in sides:
+            children.callback(side.close)
         require_memory(folder, len(sides))
         measure(sides, found, limits, TINY if is_tiny else Sizes(), given)
 
@@ -250,8 +254,6 @@ def measure(
         facts["stages"][stage.name] = held.facts()
         if given.into:
             write_json(given.into, facts)
-    for side in sides:
-        side.close()
 
 
 def told(one: Contestant, stage: Stage, everyone: Sequence[Contestant]) -> str:
@@ -262,8 +264,9 @@ def told(one: Contestant, stage: Stage, everyone: Sequence[Contestant]) -> str:
     for other in everyone:
         if one.side.name != other.side.name == "theirs" and one.seconds and other.seconds:
             ratios = one.times_faster_than(other)
-            spread = f"{min(ratios):.2f} .. {max(ratios):.2f}"
-            parts.append(f"{statistics.median(ratios):.2f} x {other.name} ({spread})")
+            by_processor = statistics.median(other.cpu_seconds) / statistics.median(one.cpu_seconds)
+            rest = f"{min(ratios):.2f} .. {max(ratios):.2f}; processor time {by_processor:.2f}"
+            parts.append(f"{statistics.median(ratios):.2f} x {other.name} ({rest})")
     parts += compared(one, stage, everyone)
     if one.others:
         parts.append(f"others {sum(one.others) / len(one.others):.0%}")

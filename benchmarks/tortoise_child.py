@@ -4,10 +4,11 @@ It is asked in lines of JSON over its standard input, and answers each with one 
 
     {"do": "stages"}                            -> {"stages": [["decode-1", "float32"], …]}
     {"do": "prepare", "stage": …, "kind": …}    -> {"result": PATH, "seconds": of the first run}
-    {"do": "run", "stage": …, "kind": …}        -> {"seconds": of a run, "cpu_seconds": of all}
+    {"do": "run", "stage": …, "kind": …}        -> {"seconds": …, "cpu_seconds": …, "repeats": …}
     {"do": "release"}                           -> {"peak_bytes": of memory since the last release}
 
-A stage that raises is answered by {"error": …}. Only Python and torch are needed here, since TorToiSe's side
+A stage that raises is answered by {"error": …}. Answers have a mark before them, as packages may print while
+they are imported. Only Python and torch are needed here, since TorToiSe's side
 runs in an environment of its own.
 """
 
@@ -28,6 +29,7 @@ import torch
 from torch import Tensor
 
 Run = Callable[[], Tensor]  # one run of a stage: what it gives
+MARK = "answer: "
 LEAST_SECONDS = 0.2  # shorter runs are repeated: the clock of other processes' work is coarse
 
 
@@ -101,8 +103,9 @@ def serve(side: str, stages: Mapping[tuple[str, str], Callable[[], Run]], task: 
         return {"result": str(path), "seconds": seconds}
 
     def once(stage: str, kind: str) -> dict[str, Any]:
-        _, seconds, cpu_seconds = _timed(*ready[stage, kind])
-        return {"seconds": seconds, "cpu_seconds": cpu_seconds}
+        run, repeats = ready[stage, kind]
+        _, seconds, cpu_seconds = _timed(run, repeats)
+        return {"seconds": seconds, "cpu_seconds": cpu_seconds, "repeats": repeats}
 
     def release() -> dict[str, Any]:
         peak = _peak_bytes()
@@ -124,7 +127,7 @@ def serve(side: str, stages: Mapping[tuple[str, str], Callable[[], Run]], task: 
         except Exception as error:  # noqa: BLE001 - the parent says it, and goes on with other stages
             traceback.print_exc()
             answer = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(answer), file=answers, flush=True)
+        print(f"{MARK}{json.dumps(answer)}", file=answers, flush=True)
 
 
 def _peak_bytes() -> int | None:
@@ -143,9 +146,9 @@ def _forget_peak() -> None:
 
 
 def _timed(run: Run, repeats: int) -> tuple[Tensor, float, float]:
-    """What the last run gave, the seconds of each by the clock, and those of all by the processor."""
+    """What the last run gave, and the mean of the seconds by the clock and by the processors."""
     began, cpu_began = time.perf_counter(), time.process_time()
     for _ in range(repeats):
         result = run()
     cpu_seconds, seconds = time.process_time() - cpu_began, time.perf_counter() - began
-    return result, seconds / repeats, cpu_seconds
+    return result, seconds / repeats, cpu_seconds / repeats

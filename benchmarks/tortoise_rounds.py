@@ -5,6 +5,7 @@ import os
 import statistics
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 from machine_limits import Others, wait_for_calm
 from torch import Tensor
+from tortoise_child import MARK
 
 from retimbre.errors import RunError
 
@@ -25,15 +27,20 @@ class Side:
         self, name: str, command: Sequence[Path], *, log: Path, environment: Mapping[str, str]
     ) -> None:
         self.name, self._log = name, log
-        self._child = subprocess.Popen(
-            [*map(str, command)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log.open("w"),
-            text=True,
-            env={**os.environ, **environment},
-        )
-        self.stages = [(stage, kind) for stage, kind in self.ask("stages")["stages"]]
+        with log.open("w") as errors:
+            self._child = subprocess.Popen(
+                [*map(str, command)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env={**os.environ, **environment},
+            )
+        try:
+            self.stages = [(stage, kind) for stage, kind in self.ask("stages")["stages"]]
+        except RunError:
+            self.close()
+            raise
 
     def ask(self, what: str, **more: str) -> dict[str, Any]:
         """One answer.
@@ -41,25 +48,20 @@ class Side:
         Raises:
             RunError: The child has ended.
         """
-        question, answer = self._child.stdin, self._child.stdout
-        line = ""
-        try:
-            if question and answer:
-                print(json.dumps({"do": what, **more}), file=question, flush=True)
-                line = answer.readline()
-        except BrokenPipeError:
-            pass  # it has ended; the same is said as where it ends while it works
-        if not line:
-            last = "\n".join(self._log.read_text().splitlines()[-LAST_LINES:])
-            raise RunError(f"the process of '{self.name}' ended", found=last or "no message")
-        told: dict[str, Any] = json.loads(line)
-        return told
+        lines, question = self._child.stdout, self._child.stdin
+        with suppress(BrokenPipeError):  # it has ended; that is said below
+            print(json.dumps({"do": what, **more}), file=question, flush=True)
+        for line in lines or ():
+            if line.startswith(MARK):
+                told: dict[str, Any] = json.loads(line.removeprefix(MARK))
+                return told
+        last = "\n".join(self._log.read_text().splitlines()[-LAST_LINES:])
+        raise RunError(f"the process of '{self.name}' ended", found=last or "no message")
 
     def close(self) -> None:
-        """It ends when there are no more questions."""
-        if self._child.stdin:
-            self._child.stdin.close()
-        self._child.wait()
+        """End it, whatever it is doing."""
+        with suppress(BrokenPipeError), self._child:  # broken where it has ended before it was asked
+            self._child.terminate()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +90,7 @@ class Contestant:
     failure: str = ""
     first_seconds: float = 0.0
     seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
     others: list[float] = field(default_factory=list)
 
     @property
@@ -106,8 +109,15 @@ class Contestant:
 
     def facts(self) -> dict[str, Any]:
         """For a file."""
-        times = {"first_s": self.first_seconds, "rounds_s": self.seconds, "share_of_others": self.others}
-        return {"side": self.side.name, "kind": self.kind, "failure": self.failure, **times}
+        return {
+            "side": self.side.name,
+            "kind": self.kind,
+            "failure": self.failure,
+            "first_s": self.first_seconds,
+            "rounds_s": self.seconds,
+            "rounds_cpu_s": self.cpu_seconds,
+            "share_of_others": self.others,
+        }
 
 
 def contest(stage: str, sides: Sequence[Side], *, n_rounds: int, patience_s: float) -> Contest:
@@ -130,7 +140,8 @@ def contest(stage: str, sides: Sequence[Side], *, n_rounds: int, patience_s: flo
             told = each.side.ask("run", stage=stage, kind=each.kind)
             if not _has_failed(each, told):
                 each.seconds.append(told["seconds"])
-                share = others.share(told["cpu_seconds"])
+                each.cpu_seconds.append(told["cpu_seconds"])
+                share = others.share(told["cpu_seconds"] * told["repeats"])
                 each.others += [] if share is None else [share]
     peaks = {side.name: side.ask("release").get("peak_bytes") for side in sides}
     return Contest(contestants=all_of_it, peak_bytes=peaks)
