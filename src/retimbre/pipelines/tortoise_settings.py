@@ -47,11 +47,6 @@ class Settings:
             _require(name, getattr(self, name), f"a whole number from 1 to {most:,}", 1, most)
         _require("guidance", self.guidance, "a number from 0 to 100", 0, 100)
         _require("noise_scale", self.noise_scale, "a number from 0 to 10", 0, 10)
-        for name, kind in (("sampler", Sampler), ("precision", Precision)):
-            if getattr(self, name) not in get_args(kind):
-                raise DataError(
-                    f"there is no {name} '{getattr(self, name)}'", expected=" or ".join(get_args(kind))
-                )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -71,12 +66,15 @@ def settings_from(preset: str = "standard", **changes: Any) -> Settings:  # noqa
     if unknown := sorted(changes.keys() - known):
         raise DataError(f"there is no setting '{unknown[0]}'", expected=", ".join(sorted(known)))
     given = {name: value for name, value in changes.items() if value is not None}
+    for name, kind in (("sampler", Sampler), ("precision", Precision)):
+        if name in given and given[name] not in get_args(kind):
+            raise DataError(f"there is no {name} '{given[name]}'", expected=" or ".join(get_args(kind)))
     sampling = {name: given.pop(name) for name in of_sampling & given.keys()}
     found = PRESETS[preset]
     return replace(found, **{"sampling": replace(found.sampling, **sampling), **given})
 
 
-def _require(name: str, value: Any, expected: str, least: float, most: float) -> None:  # noqa: ANN401
+def _require(name: str, value: Any, expected: str, least: int, most: int) -> None:  # noqa: ANN401
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     is_kind = is_number and (isinstance(value, int) or "whole" not in expected)
     if not is_kind or not least <= value <= most:

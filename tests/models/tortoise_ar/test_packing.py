@@ -1,4 +1,4 @@
-"""A network whose weights are laid out for speaking says what it said before, as precisely as its numbers are."""
+"""Weights that are laid out for speaking say what they said before, as precisely as their numbers are."""
 
 import copy
 
@@ -12,7 +12,7 @@ from retimbre.models.tortoise_ar.config import UnifiedVoiceConfig
 from retimbre.models.tortoise_ar.decoding import decode
 from retimbre.models.tortoise_ar.from_shapes import config_from
 
-# The largest difference as a share of the largest score. Measured with such random weights: 1e-6, 0.006, 0.015.
+# The largest difference as a share of the largest score; measured with such weights: 1e-6, 0.006, 0.015.
 BOUND = {"float32": 5e-6, "bfloat16": 0.012, "int8": 0.03}
 WIDE = UnifiedVoiceConfig(n_layers=6, dim=256, n_heads=4, n_conditioning_layers=1)
 
