@@ -7,56 +7,25 @@ from heapq import nlargest
 from os.path import commonprefix
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from retimbre.checkpoint.ledger import Ledger
 from retimbre.checkpoint.shapes import shapes_of
 from retimbre.errors import CheckpointError
 from retimbre.models.family import Shapes
+from retimbre.models.unfilled import outlined_network
 
 N_NAMED = 3
 N_NEAREST = 3
 N_LIKELY = 20  # of which the nearest are chosen
 N_COMPARED = 200  # characters of a name
 N_OUTLINES = 64
-FILLS = frozenset(("normal_", "uniform_", "zero_", "fill_", "kaiming_uniform_", "xavier_uniform_"))
-# Of a tensor and a number, as networks work out constants; `normalize` divides by a length.
-WITH_A_NUMBER = frozenset(("neg", "div", "__truediv__", "__pow__", "__rpow__", "pow", "normalize"))
-
-
-class _Unfilled(TorchFunctionMode):
-    """Leaves new tensors without numbers: on the `meta` device, any number would load torch's compiler."""
-
-    def __torch_function__(
-        self,
-        func: Any,  # noqa: ANN401 (any function of torch)
-        types: Any,  # noqa: ANN401
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:  # noqa: ANN401
-        kwargs = kwargs or {}
-        name = getattr(func, "__name__", "")
-        if name in FILLS:
-            return args[0] if args else kwargs["tensor"]
-        if name in ("randn", "rand"):
-            return torch.empty(*args, **kwargs)
-        if name == "arange":
-            return torch.empty(len(range(*args)), **kwargs)
-        if name == "linspace":
-            return torch.empty(args[2])
-        if name in WITH_A_NUMBER:
-            (tensor,) = (each for each in args if isinstance(each, Tensor))
-            return torch.empty(tensor.shape)
-        return func(*args, **kwargs)
 
 
 @lru_cache(maxsize=N_OUTLINES)
 def empty_network(build: Callable[[Any], nn.Module], config: Any) -> nn.Module:  # noqa: ANN401
     """A network whose tensors have names, shapes and types, but hold no numbers."""
-    with torch.device("meta"), _Unfilled():
-        return build(config)
+    return outlined_network(build, config)
 
 
 @lru_cache(maxsize=N_OUTLINES)

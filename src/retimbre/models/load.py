@@ -16,6 +16,7 @@ from retimbre.models.description import Description
 from retimbre.models.explain import Explained, explain_file
 from retimbre.models.family import Stage
 from retimbre.models.origin import METADATA_KEY
+from retimbre.models.unfilled import unfilled_network
 
 ENDING = ".safetensors"
 
@@ -58,7 +59,7 @@ def load_model(
 
 def loaded(found: Explained, *, device: str | torch.device = "cpu") -> Loaded:
     """The model in a file that is explained already."""
-    model = found.family.build(found.config)
+    model = unfilled_network(found.family.build, found.config)
     load_weights(model, found.weights())
     return Loaded(
         model=model.to(device).eval(),
