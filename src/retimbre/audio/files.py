@@ -1,8 +1,10 @@
 """Read and write sound files, resample, mix to mono."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -10,6 +12,7 @@ import soxr
 import torch
 from jaxtyping import Float32, Float64
 
+from retimbre.audio.wav_facts import add_facts
 from retimbre.audio.waveform import Audio
 from retimbre.errors import AudioError
 
@@ -90,9 +93,15 @@ def load_channels(path: Path) -> tuple[Float32[np.ndarray, "samples channels"], 
     return channels, rate_hz
 
 
-def save_audio(path: str | PathLike[str], audio: Audio) -> None:
-    """Write `audio` as a 16-bit WAV file."""
+def save_audio(path: str | PathLike[str], audio: Audio, facts: Mapping[str, Any] | None = None) -> None:
+    """Write `audio` as a 16-bit WAV file.
+
+    Args:
+        facts: How it was made, as plain values; `facts_of` reads them back, and many players show them.
+    """
     audio.save(path)
+    if facts is not None:
+        add_facts(Path(path), facts)
 
 
 def resample(audio: Audio, sample_rate_hz: int) -> Audio:
