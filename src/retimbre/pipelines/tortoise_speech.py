@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from retimbre import __version__
-from retimbre.audio.facts import write_facts
 from retimbre.audio.growing import GrowingWav
+from retimbre.audio.wav_facts import add_facts
 from retimbre.data.manifest import read_filelist, read_utf8
 from retimbre.errors import DataError, TextError
 from retimbre.jobs.listener import Listener, Silent
@@ -158,7 +158,7 @@ def _speak(
         for wav, said in zip(wavs, spoken, strict=True):
             wav.close()
             if said:
-                write_facts(wav.path, {**facts, "sentences": said})
+                add_facts(wav.path, {**facts, "sentences": said})
     kept.remove()
     for path, said in zip(paths, spoken, strict=True):
         if scores := [each["score"] for each in said if each["score"] is not None]:
