@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from retimbre.checkpoint.read import read
 from retimbre.errors import CheckpointError
@@ -344,11 +345,34 @@ def test_not_every_tuple_is_a_voice(tmp_path, value):
     assert recognise(saved(tmp_path, value)) is None
 
 
+@pytest.mark.parametrize(
+    ("shapes", "metadata"),
+    [
+        ({"autoregressive": (4,)}, {}),
+        ({"diffusion": (4,)}, {"retimbre_voice": "{}"}),
+        ({"autoregressive": (1, 4)}, {"retimbre_voice": "{}"}),
+        ({"autoregressive": (4,), "more": (4,)}, {"retimbre_voice": "{}"}),
+    ],
+    ids=["no-head", "no-first-latent", "two-axes", "more-tensors"],
+)
+def test_not_every_file_with_such_a_name_is_a_voice_of_ours(tmp_path, shapes, metadata):
+    save_file(tensors(shapes), tmp_path / "file.safetensors", metadata)
+
+    assert recognise(read(tmp_path / "file.safetensors")) is None
+
+
 def test_the_page_names_everything_that_is_recognised(parity):
     page = (Path(__file__).resolve().parents[2] / "docs" / "families" / "others.md").read_text(
         encoding="utf-8"
     )
     names = {recognise(read(parity("containers") / folder / file)).name for folder, file in RECOGNISED}
 
-    for name in names | {"xtts-v1", "xtts-v1-gpt", "styletts2", "bigvgan", "tortoise-classifier"}:
+    for name in names | {
+        "retimbre-voice",
+        "xtts-v1",
+        "xtts-v1-gpt",
+        "styletts2",
+        "bigvgan",
+        "tortoise-classifier",
+    }:
         assert f"`{name}`" in page, name

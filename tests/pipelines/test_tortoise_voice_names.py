@@ -13,7 +13,7 @@ from retimbre.pipelines.tortoise_voice_names import find_voice, find_voices, voi
 
 @pytest.fixture
 def folder(tmp_path):
-    """emma: recordings; geralt: a saved voice in a folder; ann.pth, bob.safetensors; a folder of neither."""
+    """emma: recordings; geralt: a folder of a saved voice; ann.pth, bob.safetensors; a folder of neither."""
     voices = tmp_path / "voices"
     recordings(voices / "emma")
     (voices / "emma" / "transcript.txt").write_text("words")

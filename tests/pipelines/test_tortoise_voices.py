@@ -84,6 +84,17 @@ def test_without_a_diffusion_network_there_is_one_latent(tmp_path, networks):
     )
 
 
+def test_networks_in_another_precision_hear_the_same(tmp_path, networks):
+    ar, diffusion = networks
+    paths = recordings(tmp_path)
+    wide_ar, wide_diffusion = (network.double() for network in hearing())
+
+    wide = voice_from_clips(paths, ar=wide_ar, diffusion=wide_diffusion, seed=1)
+
+    assert wide.auto.dtype == wide.diffusion.dtype == torch.float32
+    same(wide, voice_from_clips(paths, ar=ar, diffusion=diffusion, seed=1), atol=1e-4, rtol=1e-4)
+
+
 def test_the_listener_hears_notes_and_progress_and_the_source_tells_all(tmp_path, networks):
     ar, diffusion = networks
     record(tmp_path, {"dull": vowel(0.5, f0_hz=100, seed=1, rate_hz=8000)}, rate_hz=8000)

@@ -37,7 +37,7 @@ def voice_from_file(path: Path | str) -> TortoiseVoice:
             return _ours(contents)
         if tortoise_voice(contents):
             auto, diffusion = (_latent(contents.tensors[place][0], place) for place in ("0", "1"))
-            source = {"file": {"name": path.name, "sha256": sha256_of(path)}}
+            source = {"file": {"sha256": sha256_of(path)}}
             return TortoiseVoice(name=path.stem, auto=auto, diffusion=diffusion, source=source)
     except CheckpointError as error:
         raise error.of(path) from error
