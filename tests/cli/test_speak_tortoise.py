@@ -11,6 +11,7 @@ import torch
 from building.sounds import RATE_HZ, vowel
 from building.tortoise_set import CLVP, DIFFUSION, tiny_tortoise_set
 from retimbre import load_voice
+from retimbre.audio.files import load_audio
 from retimbre.audio.wav_facts import facts_of
 from retimbre.models.tortoise_dvae import TORTOISE_DVAE
 from retimbre.models.univnet.config import UnivNetConfig
@@ -34,8 +35,19 @@ def recordings(tmp_path):
     folder = tmp_path / "clips" / "ann"
     folder.mkdir(parents=True)
     for number in range(2):
-        soundfile.write(folder / f"{number}.wav", vowel(1.5, hz=110 + 40 * number), RATE_HZ)
+        soundfile.write(folder / f"{number}.wav", vowel(1.5, f0_hz=110.0 + 40 * number, seed=number), RATE_HZ)
     return folder
+
+
+@pytest.fixture(scope="module")
+def plain(tortoise_set, tmp_path_factory):
+    """What `--seed 1` says, as a file holds it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        voice = load_voice(tortoise_set, n_drawn=3, n_steps=2, max_codes=40)
+        path = tmp_path_factory.mktemp("plain") / "plain.wav"
+        voice.speak(TEXT, seed=1).save(path)
+    return load_audio(path)
 
 
 def written(ended, here):
@@ -43,9 +55,14 @@ def written(ended, here):
     return [here / line for line in ended.out.splitlines()]
 
 
-@pytest.fixture
-def here(tmp_path):
-    return tmp_path / "here"
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """The folder in which commands are typed; voices are kept beside it."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return folder
 
 
 def test_a_text_becomes_a_plain_wav_that_tells_what_it_is(speak, here):
@@ -127,19 +144,18 @@ def test_every_preset_speaks(speak, here, preset):
         (("--temperature", 1.5), "temperature", 1.5),
         (("--top-p", 0.3), "top_p", 0.3),
         (("--top-k", 2), "top_k", 2),
-        (("--repetition-penalty", 9), "repetition_penalty", 9.0),
+        (("--repetition-penalty", 0.1), "repetition_penalty", 0.1),
         (("--typical-mass", 0.5), "typical_mass", 0.5),
         (("--max-codes", 12), "max_codes", 12),
     ],
 )
-def test_every_setting_has_its_option(speak, here, words, name, value):
-    plain = written(speak("--seed", 1, "-o", "plain"), here)[0]
-    changed = written(speak("--seed", 1, "-o", "changed", *words), here)[0]
+def test_every_setting_has_its_option(speak, plain, here, words, name, value):
+    changed = written(speak("--seed", 1, *words), here)[0]
 
     settings = facts_of(changed)["settings"]
     assert (settings | settings["sampling"])[name] == value
     if name not in ("batch_size", "precision"):
-        assert soundfile.read(plain)[0].tolist() != soundfile.read(changed)[0].tolist()
+        assert soundfile.read(changed)[0].tolist() != plain.samples.double().tolist()
 
 
 def test_a_voice_is_a_folder_of_recordings_a_saved_one_or_several_of_them(speak, recordings, here):
@@ -212,11 +228,9 @@ def test_a_tuned_file_takes_the_place_of_the_folders(speak, here, tortoise_set, 
     tuned = tiny_tortoise_set(tmp_path / "tuned", seed=5) / "autoregressive.pth"
 
     with_option = written(speak("--with", tuned, "--seed", 1, "-o", "a"), here)[0]
-    by_itself = written(speak(models=tortoise_set / "autoregressive.pth", seed=1), here) if False else None
     usual = written(speak("--seed", 1, "-o", "b"), here)[0]
     first = written(speak("--seed", 1, "-o", "c", models=tortoise_set / "autoregressive.pth"), here)[0]
 
-    assert by_itself is None
     assert facts_of(with_option)["models"]["text-to-codes"] != facts_of(usual)["models"]["text-to-codes"]
     assert soundfile.read(first)[0].tolist() == soundfile.read(usual)[0].tolist()
 
@@ -328,14 +342,6 @@ def test_what_cannot_be_is_said(speak, words, said):
     assert said in ended.err
 
 
-def test_options_of_a_set_say_nothing_to_other_models(project, retimbre):
-    words = ("-t", "one", "-v", project.vocoder, "--preset", "fast")
-
-    error = retimbre("synthesize", "from-text", project.text_to_spec, *words).error
-
-    assert "--preset says nothing to these models: expected a TorToiSe set" in error
-
-
 def test_a_job_that_was_stopped_goes_on_from_its_candidates(speak, here, monkeypatch):
     """What was drawn lies beside the result until all is spoken."""
     from retimbre.models.tortoise_ar.decoding import Decoding
@@ -345,13 +351,13 @@ def test_a_job_that_was_stopped_goes_on_from_its_candidates(speak, here, monkeyp
 
     def interrupted(self):
         n_steps.append(self)
-        if len(set(map(id, n_steps))) > 4:  # the estimate has one of its own
+        if len(set(map(id, n_steps))) > 3:  # the estimate has one of its own
             raise KeyboardInterrupt
         step(self)
 
-    monkeypatch.setattr(Decoding, "step", interrupted)
-    stopped = speak("--seed", 1, "--batch-size", 1, "-o", "again")
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(Decoding, "step", interrupted)
+        stopped = speak("--seed", 1, "--batch-size", 1, "-o", "again")
     kept = list((here / "again" / "wav").glob("*.candidates.safetensors"))
     resumed = speak("--seed", 1, "--batch-size", 1, "-o", "again")
 

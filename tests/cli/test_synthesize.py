@@ -295,3 +295,11 @@ def test_a_real_checkpoint_of_everyvoice_speaks_under_its_own_names(parity, reti
     (expected,) = (folder / "expected" / "one_sentence").iterdir()
     assert ended.out == f"synthesis_output/synthesized_spec/{expected.name}\n"
     torch.testing.assert_close(spec_in(ended.out.strip()), spec_in(expected), atol=2e-4, rtol=0)
+
+
+def test_options_of_a_set_say_nothing_to_other_models(project, retimbre):
+    words = ("-t", "one", "-v", project.vocoder, "--preset", "fast")
+
+    error = retimbre("synthesize", "from-text", project.text_to_spec, *words).error
+
+    assert "--preset says nothing to these models: expected a TorToiSe set" in error

@@ -23,7 +23,6 @@ def _control(name: str, *letters: str, example: str) -> object:
 
 
 def from_text(
-    context: typer.Context,
     checkpoint: MODELS,
     texts: Annotated[
         list[str] | None, typer.Option("--text", "-t", help="What to say; may be repeated.")
@@ -105,8 +104,11 @@ def from_text(
         ),
     ] = None,
     batch_size: Annotated[
-        int, typer.Option("--batch-size", "-b", min=1, help="Results do not depend on it.")
-    ] = 4,
+        int | None,
+        typer.Option(
+            "--batch-size", "-b", min=1, help="Results do not depend on it.  [default: 4; 16 candidates]"
+        ),
+    ] = None,
     device: ACCELERATOR = "auto",
     devices: Annotated[str, typer.Option("--devices", "-d", help="Only one is used.")] = "auto",
     num_workers: Annotated[
@@ -129,18 +131,20 @@ def from_text(
     max_codes: tortoise_options.MAX_CODES = None,
     precision: tortoise_options.PRECISION = None,
     decoder: tortoise_options.DECODER = None,
-    voice_seed: tortoise_options.VOICE_SEED = 0,
+    voice_seed: tortoise_options.VOICE_SEED = None,
     voice_folder: tortoise_options.VOICE_FOLDER = None,
     save_voice: tortoise_options.SAVE_VOICE = None,
     others: tortoise_options.WITH = None,
     assume: tortoise_options.ASSUME = None,
 ) -> None:
     """Speak texts, or write the specs that MODELS really produce for recordings (teacher forcing)."""
-    if tortoise_options.is_set(checkpoint):
-        for path in tortoise_options.speak(context):
+    is_tortoise = tortoise_options.is_set(checkpoint)
+    values = locals()
+    tortoise_options.require_meant(values, is_tortoise=is_tortoise)
+    if is_tortoise:
+        for path in tortoise_options.speak(values):
             typer.echo(path)
         return
-    tortoise_options.require_meant(context, is_tortoise=False)
     from retimbre.cli.console import Console
     from retimbre.models.fastspeech2.variance import Controls
     from retimbre.pipelines.request import Request
@@ -166,7 +170,7 @@ def from_text(
         language=language,
         controls=Controls(duration=duration_control, pitch=pitch_control, energy=energy_control),
         style_reference=style_reference,
-        batch_size=batch_size,
+        batch_size=batch_size or Request.batch_size,
         device=device,
     )
     for path in synthesize_texts(checkpoint, request, listener=listener):

@@ -1,6 +1,6 @@
 """Options of `retimbre synthesize from-text` that are for a TorToiSe set, and what becomes of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,32 +24,32 @@ OF_SETTINGS = (  # names of parameters, as in `Settings` and `Sampling`
     "max_codes",
     "precision",
 )
-MEANT = {
-    *OF_SETTINGS,
-    "voice",
-    "preset",
-    "seed",
-    "n_best",
-    "decoder",
-    "voice_seed",
-    "voice_folder",
-    "save_voice",
-    "others",
-    "assume",
+MEANT = {  # for a TorToiSe set alone, likewise; other options are for both
+    **{name: "--" + name.replace("_", "-") for name in OF_SETTINGS},
+    "n_drawn": "--draw",
+    "n_steps": "--steps",
+    "noise_scale": "--noise",
+    "voice": "--voice",
+    "preset": "--preset",
+    "seed": "--seed",
+    "n_best": "--candidates",
+    "decoder": "--decoder",
+    "voice_seed": "--voice-seed",
+    "voice_folder": "--voice-folder",
+    "save_voice": "--save-voice",
+    "others": "--with",
+    "assume": "--assume",
 }
-OF_BOTH = {
-    "checkpoint",
-    "texts",
-    "filelist",
-    "output_type",
-    "output_dir",
-    "simple_filenames",
-    "language",
-    "split_text",
-    "batch_size",
-    "device",
-    "devices",
-    "num_workers",
+NOT_MEANT = {  # for a TorToiSe set: the option, by the name of the parameter
+    "text_representation": "--text-representation",
+    "vocoder": "--vocoder-path",
+    "teacher_forcing": "--teacher-forcing-directory",
+    "speaker": "--speaker",
+    "style_reference": "--style-reference",
+    "duration_control": "--duration-control",
+    "pitch_control": "--pitch-control",
+    "energy_control": "--energy-control",
+    "config": "--config",
 }
 
 
@@ -124,11 +124,11 @@ DECODER = Annotated[
     _option("--decoder", help_text="hifigan needs hifidecoder.pth, and no diffusion.  [default: diffusion]"),
 ]
 VOICE_SEED = Annotated[
-    int,
+    int | None,
     _option(
         "--voice-seed",
         min=0,
-        help_text="Another random voice; or other six seconds of long recordings.",
+        help_text="Another random voice; or other six seconds of long recordings.  [default: 0]",
     ),
 ]
 VOICE_FOLDER = Annotated[
@@ -162,28 +162,21 @@ def is_set(models: Path) -> bool:
     return models.is_dir() or identify(models, is_hashed=False).stage == "text-to-codes"
 
 
-def require_meant(context: typer.Context, *, is_tortoise: bool) -> None:
+def require_meant(values: Mapping[str, Any], *, is_tortoise: bool) -> None:
     """Raise RetimbreError if an option is given that says nothing to these models."""
     here, there = ("a TorToiSe set", "a text-to-spec checkpoint")[:: 1 if is_tortoise else -1]
-    for param in context.command.params:
-        name = param.name or ""
-        if name in OF_BOTH or (name in MEANT) == is_tortoise or not is_given(context, name):
-            continue
+    others = NOT_MEANT if is_tortoise else MEANT
+    given = [option for name, option in others.items() if values[name] not in (None, 1.0, [])]
+    if given:
         raise RetimbreError(
-            f"{param.opts[0]} says nothing to these models",
+            f"{given[0]} says nothing to these models",
             expected=there,
-            found=f"{context.params['checkpoint']}, {here}",
-            do=f"leave out {param.opts[0]}",
+            found=f"{values['checkpoint']}, {here}",
+            do=f"leave out {given[0]}",
         )
 
 
-def is_given(context: typer.Context, name: str) -> bool:
-    """Did the user write this option?"""
-    source = context.get_parameter_source(name)
-    return source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
-
-
-def speak(context: typer.Context) -> Iterator[Path]:
+def speak(values: Mapping[str, Any]) -> Iterator[Path]:
     """Speak with a set; the path of each file as it is whole."""
     from retimbre.cli.arguments import assumed_values
     from retimbre.cli.console import Console
@@ -191,20 +184,16 @@ def speak(context: typer.Context) -> Iterator[Path]:
     from retimbre.pipelines.tortoise_speaker import VoiceChoice
     from retimbre.pipelines.tortoise_speech import SpeechRequest, speak_texts
 
-    require_meant(context, is_tortoise=True)
-    values = context.params
     models: Path = values["checkpoint"]
-    changes = {name: values[name] for name in OF_SETTINGS}
+    changes = {name: values[name] for name in (*OF_SETTINGS, "batch_size")}
     if kinds := [kind for kind in values["output_type"] or () if kind != "wav"]:
         raise DataError(f"a TorToiSe set writes no {kinds[0]}", expected="wav", do="leave out --output-type")
-    if is_given(context, "batch_size"):
-        changes["batch_size"] = values["batch_size"]
     request = SpeechRequest(
         texts=tuple(values["texts"] or ()),
         filelist=values["filelist"],
         who=VoiceChoice(
             voice=values["voice"] or "random",
-            seed=values["voice_seed"],
+            seed=values["voice_seed"] or 0,
             folders=tuple(values["voice_folder"] or ()),
             decoder=values["decoder"],
             device=values["device"],
