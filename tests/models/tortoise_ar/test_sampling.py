@@ -132,9 +132,10 @@ def test_no_row_depends_on_those_beside_it(step):
     assert choose(together, numbers).equal(torch.cat(chosen))
 
 
-def test_scores_that_are_no_numbers_are_an_error_of_the_checkpoint():
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_scores_that_are_no_numbers_are_an_error_of_the_checkpoint(value):
     logits, seen = some_logits(2, 40, seed=1)
-    logits[1, 3] = math.nan
+    logits[1, 3] = value
 
     with pytest.raises(CheckpointError, match="scores that are no numbers"):
         Sampling().scores(logits, seen)
@@ -172,9 +173,10 @@ def test_codes_are_chosen_as_often_as_their_scores_say():
 
 
 def test_a_code_that_is_left_out_is_never_chosen():
-    """Not at either end of the numbers, either."""
+    """Not at either end of the numbers, either, nor where other rows have more to choose from."""
     scores = torch.randn(300, 31, generator=torch.Generator().manual_seed(2))
     scores[:, [0, 7, 30]] = -math.inf
+    scores[::2, 2:15] = -math.inf
     largest = torch.nextafter(torch.tensor(1.0), torch.tensor(0.0))
 
     for number in (torch.tensor(0.0), largest):

@@ -74,7 +74,7 @@ class Sampling:
         Raises:
             CheckpointError: the scores are no numbers, as those of damaged weights.
         """
-        if not logits.isfinite().all():
+        if not logits.abs().amax().isfinite():
             raise CheckpointError(
                 "the network gives scores that are no numbers",
                 do="see whether its file is damaged: 'retimbre inspect FILE --deep'",
@@ -98,9 +98,10 @@ class Sampling:
         n_codes = left.shape[-1]
         if self.top_k is None or self.top_k >= n_codes:
             return left.sort(dim=-1, descending=True, stable=True)
-        last = left.topk(self.top_k, dim=-1).values[:, -1:]
-        n_kept = int(((left >= last) & (left > NEVER)).sum(dim=-1).max())
-        codes = left.topk(n_kept, dim=-1).indices.sort(dim=-1).values
+        values, codes = left.topk(self.top_k, dim=-1)
+        last = values[:, -1:].clamp(min=torch.finfo(left.dtype).min)  # a score that is left out is no equal
+        n_kept = int(torch.count_nonzero(left >= last, dim=-1).max())
+        codes = (codes if n_kept <= self.top_k else left.topk(n_kept, dim=-1).indices).sort(dim=-1).values
         values, order = left.gather(-1, codes).sort(dim=-1, descending=True, stable=True)
         return values.masked_fill(values < last, NEVER), codes.gather(-1, order)
 
@@ -112,9 +113,13 @@ def choose(scores: Scores, uniform: Float[Tensor, "batch"]) -> Int[Tensor, "batc
         scores: As `Sampling.scores` leaves them; a code of minus infinity is never chosen.
         uniform: A number from 0 to below 1 for each row.
     """
-    below = scores.softmax(dim=-1).double().cumsum(dim=-1)
+    n_left = int(torch.count_nonzero(scores > NEVER, dim=-1).max())
+    codes = scores.topk(n_left, dim=-1).indices.sort(dim=-1).values
+    left = scores.gather(-1, codes).double()
+    # A sum from left to right, so that the zeros of codes that only other rows have left change nothing.
+    below = (left - left.amax(dim=-1, keepdim=True)).exp().cumsum(dim=-1)
     threshold = uniform.to(below).unsqueeze(-1) * below[:, -1:]
-    return torch.searchsorted(below, threshold, right=True).squeeze(-1)
+    return codes.gather(-1, torch.searchsorted(below, threshold, right=True)).squeeze(-1)
 
 
 def uniforms(
