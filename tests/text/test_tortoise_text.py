@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from retimbre.text.bpe import UNKNOWN, Vocabulary
 from retimbre.text.readable import read
 from retimbre.text.split import tortoise_pieces
-from retimbre.text.tortoise_english import ABBREVIATIONS, clean_english
+from retimbre.text.tortoise_english import ABBREVIATIONS, clean_english, speak_signs
 from retimbre.text.transliterate import transliterate
 
 PAGE = Path(__file__).parents[2] / "docs/tortoise-text.md"
@@ -74,6 +74,51 @@ IN_USE = [
     (0x20A0, 0x20B3),
     (0x2150, 0x2184),
 ]
+SIGNS = "£€%&"  # spoken on purpose where tortoise-tts makes no words of them
+SPOKEN = [  # written, read, and what tortoise-tts makes of it
+    ("£5", "five pounds", "psfive"),
+    ("£1", "one pound", "psone"),
+    ("£ 5", "five pounds", "ps five"),
+    ("£0.50", "fifty pence", "pszero point fifty"),
+    ("£1.01", "one pound, one penny", "psone point one"),
+    ("£1,000.50", "one thousand pounds, fifty pence", "psone thousand point fifty"),
+    ("£1,984", "one thousand, nine hundred eighty-four pounds", "psnineteen eighty-four"),
+    ("£5 million", "five million pounds", "psfive million"),
+    ("£5m", "five million pounds", "psfivem"),
+    ("£1.25bn", "one point two five billion pounds", "psone point twenty-fivebn"),
+    ("a £2-hundred-thousand house", "a two hundred thousand pounds house", "a pstwo-hundred-thousand house"),
+    ("£50pp", "fifty pounds pp", "psfiftypp"),
+    ("€20", "twenty euros", "eurtwenty"),
+    ("20 €", "twenty euros", "twenty eur"),
+    ("20€", "twenty euros", "twentyeur"),
+    ("20\u202f€.", "twenty euros.", "twenty eur."),
+    ("€1.05", "one euro, five cents", "eurone point five"),
+    ("5 million €", "five million euros", "five million eur"),
+    ("in 2020 £5 & €6", "in twenty twenty five pounds and six euros", "in twenty twenty psfive & eursix"),
+    ("50%", "fifty percent", "fifty%"),
+    ("50 %", "fifty percent", "fifty %"),
+    ("½% or 5.5%", " one/two percent or five point five percent", " one/two% or five point five%"),
+    ("R&B", "r and b", "r&b"),
+    ("AT&T", "at and t", "at&t"),
+    ("Smith & Co.", "smith and company", "smith & company"),
+    ("“A” & “B”", "a and b", "a & b"),
+]
+NOT_SPOKEN = {  # it cannot be known what they stand for: as in tortoise-tts, and named
+    "£ and €": ("ps and eur", "£€"),
+    "£1.2.3": ("psone point two.three", "£"),
+    "1.2.3 €": ("one point two.three eur", "€"),
+    "€1,50": ("eurone hundred fifty", "€"),
+    "£1,00,000": ("psone hundred thousand", "£"),
+    "10€50": ("teneurfifty", "€"),
+    "in 2020 € 5": ("in twenty twenty eur five", "€"),
+    "£1½": ("psone one/two", "£½"),
+    "%": ("%", "%"),
+    "a%b 50%20": ("a%b fifty%twenty", "%"),
+    "& so": ("& so", "&"),
+    "f#&k": ("f#&k", "#&"),
+    "kings, &c.": ("kings, &c.", "&"),
+    "R&amp;B": ("r&amp;b", "&"),
+}
 ENDS = {  # the words between which a text is cut; in `text.json` is where tortoise-tts cuts it
     "a quotation that opens where a piece is too long": "said. / Mary",
     "a last mark without a partner": "went. / Mary",
@@ -97,6 +142,33 @@ def test_a_text_is_read_as_tortoise_reads_it(case):
     assert list(seen.rows) == case["rows"]
     assert bool(seen.unknown) == (VOCABULARY.row_of[UNKNOWN] in case["rows"])
     assert all(f'"{sign}"' in seen.notes()[0] for sign in seen.unknown)
+
+
+@pytest.mark.parametrize(("text", "cleaned", "in_tortoise"), SPOKEN, ids=lambda text: text)
+def test_signs_that_no_network_can_say_are_spoken_as_words_unlike_in_tortoise(text, cleaned, in_tortoise):
+    seen = read(text, VOCABULARY)
+
+    assert seen.text == clean_english(text) == cleaned != in_tortoise
+    assert not any(sign in note for note in seen.notes() for sign in SIGNS)
+    assert not any(sign in SIGNS for sign, _ in seen.changed)
+
+
+@pytest.mark.parametrize(("text", "expected"), NOT_SPOKEN.items(), ids=list(NOT_SPOKEN))
+def test_such_a_sign_that_stands_for_no_word_is_left_and_named(text, expected):
+    cleaned, named = expected
+    seen = read(text, VOCABULARY)
+
+    assert seen.text == cleaned
+    assert all(f'"{sign}"' in " ".join(seen.notes()) for sign in named)
+
+
+@given(st.text(alphabet="".join(NUMBERS) + "abkm é½²\u00a0", max_size=30))
+def test_speaking_signs_takes_nothing_else_out_of_a_text_and_leaves_one_without_them(text):
+    letters = [sign for sign in text if sign in "é½²$#?:"]
+    without = "".join(sign for sign in text if sign not in SIGNS)
+
+    assert [sign for sign in speak_signs(text) if sign in "é½²$#?:"] == letters
+    assert speak_signs(without) == without
 
 
 def test_the_table_has_sixty_lines_of_each_kind_that_a_text_may_hold():
@@ -171,14 +243,14 @@ def test_every_unknown_piece_is_a_sign_that_is_named(text, language):
 def test_every_sign_outside_ascii_is_named_or_only_of_another_shape(text):
     changed = read(text, VOCABULARY).changed
 
-    for sign in text:
+    for sign in speak_signs(text):
         is_named = any(sign in named for named, _ in changed)
         is_shape = unicodedata.category(sign)[0] in "ZP" and transliterate(sign) != ""
         assert is_named or is_shape or sign.isspace() or unicodedata.normalize("NFKC", sign).lower().isascii()
 
 
 def test_notes_name_what_a_listener_may_miss_each_sign_once():
-    seen = read("50% é e\u0301 £3 🙂🙂 “so” – & 50%", VOCABULARY)
+    seen = read("% é e\u0301 £ 🙂🙂 “so” – & 5%%, £5", VOCABULARY)
 
     assert seen.unknown == ("%", "&")
     assert seen.changed == (("é", "e"), ("e\u0301", "e"), ("£", "ps"), ("🙂", ""), ("“", ""), ("”", ""))
@@ -270,12 +342,15 @@ live = pytest.mark.skipif(
 @live
 def test_tortoise_itself_reads_thousands_of_texts_the_same():
     chance = random.Random(6)
-    texts = ["".join(chance.choices(NUMBERS + WORDS, k=chance.randint(1, 14))) for _ in range(8000)]
+    parts = [part for part in NUMBERS + WORDS if part not in SIGNS]
+    texts = ["".join(chance.choices(parts, k=chance.randint(1, 14))) for _ in range(8000)]
     texts += [f"{n} {n}th ${n / 100}" for n in range(3300)]
     texts += [f"{chance.randrange(10 ** chance.randint(1, 36)):,}" for _ in range(2000)]
     texts += [case["text"] for case in FACTS["read"]]
+    spoken = asked(TORTOISE_READS, [text for text, *_ in SPOKEN])
     answers = asked(TORTOISE_READS, texts)
 
+    assert [cleaned for cleaned, _ in spoken] == [in_tortoise for *_, in_tortoise in SPOKEN]
     assert sum(answer is None for answer in answers) < 30
     for text, answer in zip(texts, answers, strict=True):
         seen = read(text, VOCABULARY)

@@ -54,13 +54,13 @@ def spell_numbers(text: str) -> str:
         return text
     text = re.sub(r"(?<=\d)\s?%", " percent", text)
     text = re.sub(r"(?<![\w.)])[-−](?=[$£€]?\.?\d)", "minus ", text)
-    text = MONEY.sub(lambda found: _apart(found, money(found[2], found[3], found[1], found[4] or "")), text)
-    text = TIME.sub(lambda found: _apart(found, _time(int(found[1]), int(found[2]))), text)
+    text = MONEY.sub(lambda found: apart(found, money(found[2], found[3], found[1], found[4] or "")), text)
+    text = TIME.sub(lambda found: apart(found, _time(int(found[1]), int(found[2]))), text)
     text = ORDINAL.sub(lambda found: ordinal(_value(found[1])), text)
     text = DECADE.sub(lambda found: plural(year(int(found[1]))), text)
-    text = YEAR.sub(lambda found: _apart(found, year(int(found[1]))), text)
-    text = DECIMAL.sub(lambda found: _apart(found, decimal(found[1] or "0", found[2])), text)
-    return CARDINAL.sub(lambda found: _apart(found, whole(found[0])), text)
+    text = YEAR.sub(lambda found: apart(found, year(int(found[1]))), text)
+    text = DECIMAL.sub(lambda found: apart(found, decimal(found[1] or "0", found[2])), text)
+    return CARDINAL.sub(lambda found: apart(found, whole(found[0])), text)
 
 
 def cardinal(n: int) -> str:
@@ -146,7 +146,7 @@ def _value(text: str) -> int:
     return int(text.replace(",", ""))
 
 
-def _apart(found: re.Match[str], words: str) -> str:
+def apart(found: re.Match[str], words: str) -> str:
     """`words` with a space where a letter touches the number: "mp3" is "mp three"."""
     before, after = found.string[: found.start()][-1:], found.string[found.end() :][:1]
     return " " * before.isalpha() + words + " " * after.isalpha()

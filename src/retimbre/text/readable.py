@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from retimbre.text.bpe import Vocabulary, clean
-from retimbre.text.tortoise_english import clean_english
+from retimbre.text.tortoise_english import clean_english, speak_signs
 from retimbre.text.transliterate import transliterate
 
 ENGLISH = ("en", "eng")
@@ -23,7 +23,8 @@ class Readable:
         text: Cleaned.
         rows: Of its pieces, without those that a model adds before and after them.
         changed: Each sign that is read as another, or as nothing at all, and what it is read as; not
-            those that differ in their shape alone, as “ and ", – and -. In the order of the text.
+            those that are spoken as words, as £ in "£5", nor those that differ in their shape alone,
+            as “ and ", – and -. In the order of the text.
         unknown: Each sign of the cleaned text for which there is no piece; the network is told that
             something is there, and not what.
     """
@@ -65,7 +66,7 @@ def read(text: str, vocabulary: Vocabulary, *, language: str = "en") -> Readable
     return Readable(
         text=cleaned,
         rows=tuple(vocabulary.encode(cleaned, is_clean=True)),
-        changed=tuple(dict.fromkeys(_changes(text))) if is_english else (),
+        changed=tuple(dict.fromkeys(_changes(speak_signs(text)))) if is_english else (),
         unknown=tuple(dict.fromkeys(vocabulary.unknown(cleaned, is_clean=True))),
     )
 

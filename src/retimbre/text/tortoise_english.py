@@ -1,16 +1,16 @@
 """English texts as TorToiSe's networks were trained to read them: ASCII, small letters, numbers as words.
 
 `clean_english` gives what tortoise-tts 3.0.0 gives, also where nobody would say so: the networks have learnt
-the result, whatever it sounds like. What is odd is listed in docs/tortoise-text.md. tortoise-tts stops with
-an error at numbers from 10^36 on and at amounts as "$,5": here the first are read digit by digit, the second
-as they stand.
+the result, whatever it sounds like. Only the signs of `speak_signs` are read otherwise, on purpose. What is
+odd is listed in docs/tortoise-text.md. tortoise-tts stops with an error at numbers from 10^36 on and at
+amounts as "$,5": here the first are read digit by digit, the second as they stand.
 """
 
 import re
 from collections.abc import Mapping
 
 from retimbre.text.normalise import collapse_whitespace
-from retimbre.text.numbers_english import ONES, TENS, as_ordinal, digits
+from retimbre.text.numbers_english import ONES, TENS, apart, as_ordinal, digits
 from retimbre.text.transliterate import transliterate
 
 THOUSANDS = (
@@ -48,6 +48,16 @@ ABBREVIATIONS: Mapping[str, str] = {
     "ft": "fort",
 }
 BEFORE_NAMES = ABBREVIATIONS.keys() - {"co", "jr", "esq", "ltd"}
+MONEY = {"£": ("pound", "pounds", "penny", "pence"), "€": ("euro", "euros", "cent", "cents")}
+SIZES = {
+    "k": "thousand",
+    "m": "million",
+    "mn": "million",
+    "b": "billion",
+    "bn": "billion",
+    "tn": "trillion",
+    "trn": "trillion",
+}
 
 WITH_COMMAS = re.compile(r"[0-9][0-9,]+[0-9]")
 DOLLARS = re.compile(r"\$([0-9.,]*[0-9]+)")
@@ -55,26 +65,76 @@ DECIMAL = re.compile(r"([0-9]+)\.([0-9]+)")
 ORDINAL = re.compile(r"([0-9]+)(?:st|nd|rd|th)")
 WHOLE = re.compile(r"[0-9]+")
 
+GAP = "[ \u00a0\u2009\u202f]"  # spaces within a line, narrow ones and such that hold together, too
+WORDS_OF_SIZE = "hundred|thousand|million|billion|trillion|mn|bn|trn|tn"
+AMOUNT = (
+    r"(?<![0-9])(?<![0-9][.,])(?=\.?[0-9])"
+    r"(?P<whole>[0-9]{1,3}(?:,[0-9]{3})+|[0-9]*)(?:\.(?P<decimals>[0-9]+))?"
+    r"(?![.,]?[^\Wa-zA-Z_])"  # "1,50", "1.2.3" and "1½" are left
+    rf"(?P<size>(?:(?:-|{GAP})?(?:{WORDS_OF_SIZE})\b)+|[kmb]\b)?"
+)
+SIGN = "(?P<sign>[£€])"
+# Where a number is on both sides of a sign, it belongs to the one that it touches, or to neither.
+SIGN_FIRST = re.compile(rf"(?<![0-9]){SIGN}(?:(?<![0-9]{GAP}[£€]){GAP})?{AMOUNT}", re.IGNORECASE)
+SIGN_LAST = re.compile(rf"{AMOUNT}{GAP}?{SIGN}(?!{GAP}?[0-9])", re.IGNORECASE)
+PERCENT = re.compile(rf"(?<=[0-9¼½¾]){GAP}?%(?![0-9])")
+# Neither "&c." nor "&amp;" is an "and".
+AND = re.compile(r"(?<=[\w.,;:!?)\]'\"’”»])\s*&(?!c\.|[a-z]+;)\s*(?=[\w(\['\"‘“«$])")
+
 
 def clean_english(text: str) -> str:
     """The text that a TorToiSe network reads: "Dr. Müller, 1st" is "doctor muller, first"."""
-    text = spell_numbers(transliterate(text).lower())
+    text = spell_numbers(transliterate(speak_signs(text)).lower())
     for short, long in ABBREVIATIONS.items():
         text = re.sub(rf"\b{short}\.", long, text)
     return collapse_whitespace(text).replace('"', "")
+
+
+def speak_signs(text: str) -> str:
+    """£, €, % and & as words: "£5 & 50%" is "five pounds and 50 percent".
+
+    This differs from tortoise-tts on purpose: there "£5" is "psfive" and "€20" is "eurtwenty", since signs
+    are letters before its rule for pounds looks for them, and "%" and "&" become the unknown piece. The
+    networks' texts never held these as stand-ins for words (training leaves out lines with an unknown
+    piece), so nothing that was learnt is lost, and an unknown piece has no sound.
+
+    Returns:
+        The text, in which a sign that stands for no such word, as a "£" without an amount, is left.
+    """
+    for pattern in (SIGN_FIRST, SIGN_LAST):
+        text = pattern.sub(lambda found: apart(found, _amount(found)), text)
+    text = PERCENT.sub(lambda found: apart(found, " percent"), text)
+    return AND.sub(" and ", text)
 
 
 def spell_numbers(text: str) -> str:
     """Commas, dollars, decimals, ordinals, and then whatever is left of digits, as TorToiSe has them spoken.
 
     Args:
-        text: In ASCII, where a sign of pounds is letters already.
+        text: In ASCII, where a sign of pounds that is left is letters already.
     """
     text = WITH_COMMAS.sub(lambda found: found[0].replace(",", ""), text)
     text = DOLLARS.sub(lambda found: _dollars(found[1]), text)
     text = DECIMAL.sub(r"\1 point \2", text)
     text = ORDINAL.sub(lambda found: as_ordinal(_cardinal(found[1], and_word=" and ")), text)
     return WHOLE.sub(lambda found: _number(found[0]), text)
+
+
+def _amount(found: re.Match[str]) -> str:
+    """ "1,000.50" is "one thousand pounds, fifty pence", "1.5m" "one point five million pounds"."""
+    one, many, one_hundredth, hundredths = MONEY[found["sign"]]
+    whole, decimals = (found["whole"].replace(",", ""), found["decimals"] or "")
+    size = (found["size"] or "").lower()
+    if not size and len(decimals) in (0, 2):
+        amounts = ((whole, one, many), (decimals, one_hundredth, hundredths))
+        named = [_counted_in_words(n.lstrip("0"), *units) for n, *units in amounts if n.strip("0")]
+        return ", ".join(named) or f"zero {many}"
+    number = _cardinal(whole, and_word=" ") + (f" point {digits(decimals)}" if decimals else "")
+    return " ".join([number, *(SIZES.get(word, word) for word in size.replace("-", " ").split()), many])
+
+
+def _counted_in_words(n: str, one: str, many: str) -> str:
+    return f"{_cardinal(n, and_word=' ')} {one if n == '1' else many}"
 
 
 def _dollars(amount: str) -> str:
