@@ -15,12 +15,13 @@ from torch.nn import functional
 from tortoise_child import Kept, Run, Task, serve
 
 from retimbre.models.load import load_model
-from retimbre.models.tortoise_ar.decoding import Choice, Scores, Seen, decode, most_likely, without_repeats
+from retimbre.models.tortoise_ar.decoding import Rows, Scores, Seen, decode, most_likely, without_repeats
 from retimbre.models.tortoise_ar.model import UnifiedVoice
 from retimbre.models.tortoise_clvp.model import CLVP
 from retimbre.models.tortoise_diffusion.model import DiffusionDecoder
 from retimbre.models.tortoise_diffusion.schedule import denoiser, sampled, shorter_schedule
 from retimbre.models.univnet.model import UnivNet
+from retimbre.nn.packed import Precision
 
 GUIDED_STEPS, GUIDANCE = 80, 2.0
 TEMPERATURE, TOP_P, TOP_K, PENALTY = 0.8, 0.8, 50, 2.0
@@ -44,44 +45,44 @@ def reduced(kind: str) -> AbstractContextManager[Any]:
     return torch.autocast("cpu", torch.bfloat16, enabled=kind == "bfloat16")
 
 
-def likeliest(scores: Scores, seen: Seen) -> Tensor:
+def speaking(precision: Precision, rows: int = 1) -> UnifiedVoice:
+    """The autoregressive network as it is laid out for speaking."""
+
+    def make() -> UnifiedVoice:
+        network = load_model(task.folder / "autoregressive.pth").model
+        network.pack(precision, rows=rows)
+        return network
+
+    return kept.get(f"autoregressive {precision} {rows}", make)
+
+
+def likeliest(scores: Scores, seen: Seen, _: Rows) -> Tensor:
     """The best code after the penalty on repeats, so that codes vary and can be compared."""
-    return most_likely(without_repeats(scores, seen, PENALTY), seen)
+    return most_likely(without_repeats(scores, seen, PENALTY))
 
 
-def drawn(generator: torch.Generator) -> Choice:
-    """As TorToiSe chooses."""
-
-    def choose(scores: Scores, seen: Seen) -> Tensor:
-        best, codes = (without_repeats(scores, seen, PENALTY) / TEMPERATURE).topk(TOP_K)
-        chances = best.softmax(-1)
-        chances = chances.masked_fill(chances.cumsum(-1) - chances > TOP_P, 0.0)
-        return codes.gather(1, chances.multinomial(1, generator=generator)).squeeze(1)
-
-    return choose
-
-
-def decoded(kind: str, batch: int, *, choose: Choice = likeliest, remember: bool = True) -> Run:
+def decoded(network: UnifiedVoice, batch: int, *, remember: bool = True) -> Run:
     """Codes for a text."""
-    network = cast(UnifiedVoice, loaded("autoregressive"))
-    voice, symbols = (task.inputs[name].repeat(batch, 1) for name in ("voice", "symbols"))
 
     def run() -> Tensor:
-        with reduced(kind):
-            return decode(network, voice, symbols, max_codes=task.n_codes, choose=choose, remember=remember)
+        return decode(
+            network,
+            task.inputs["voice"],
+            task.inputs["symbols"],
+            max_codes=task.n_codes,
+            choose=likeliest,
+            n_each=batch,
+            remember=remember,
+        )
 
     return run
 
 
-def latents(kind: str) -> Run:
+def latents(precision: Precision) -> Run:
     """What the network thinks at each code."""
-    network = cast(UnifiedVoice, loaded("autoregressive"))
-
-    def run() -> Tensor:
-        with reduced(kind):
-            return network.latents(task.inputs["voice"], task.inputs["symbols"], task.inputs["codes"]).float()
-
-    return run
+    network = speaking(precision)
+    inputs = [task.inputs[name] for name in ("voice", "symbols", "codes")]
+    return torch.no_grad()(lambda: network.latents(*inputs))
 
 
 def aligned(network: DiffusionDecoder) -> Tensor:
@@ -207,14 +208,17 @@ def until_silence(codes: Tensor) -> int:
 
 
 STAGES: dict[tuple[str, str], Callable[[], Run]] = {
-    ("same-codes", "float32"): lambda: decoded("float32", 1),
-    ("same-codes", "uncached"): lambda: decoded("float32", 1, remember=False),
-    ("decode-1", "float32"): lambda: decoded("float32", 1),
-    ("decode-1", "bfloat16"): lambda: decoded("bfloat16", 1),
-    ("decode-16", "float32"): lambda: decoded("float32", task.batch),
-    ("decode-16", "bfloat16"): lambda: decoded("bfloat16", task.batch),
+    ("same-codes", "float32"): lambda: decoded(speaking("float32"), 1),
+    ("same-codes", "uncached"): lambda: decoded(loaded("autoregressive"), 1, remember=False),
+    ("decode-1", "float32"): lambda: decoded(speaking("float32"), 1),
+    ("decode-1", "bfloat16"): lambda: decoded(speaking("bfloat16"), 1),
+    ("decode-1", "int8"): lambda: decoded(speaking("int8"), 1),
+    ("decode-16", "float32"): lambda: decoded(speaking("float32", task.batch), task.batch),
+    ("decode-16", "bfloat16"): lambda: decoded(speaking("bfloat16", task.batch), task.batch),
+    ("decode-16", "int8"): lambda: decoded(speaking("int8", task.batch), task.batch),
     ("latents", "float32"): lambda: latents("float32"),
     ("latents", "bfloat16"): lambda: latents("bfloat16"),
+    ("latents", "int8"): lambda: latents("int8"),
     ("diffusion-call", "float32"): lambda: diffusion_call("float32"),
     ("diffusion-call", "bfloat16"): lambda: diffusion_call("bfloat16"),
     ("guided-step", "float32"): lambda: guided_step("float32"),

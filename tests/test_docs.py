@@ -18,14 +18,17 @@ import soundfile
 from building.conversion import EVERYVOICE_SIZES
 from building.models import STATS, generator_config, save_text_to_spec, save_vocoder, text_to_spec_config
 from building.sounds import record, vowel
+from building.tortoise_set import tiny_tortoise_set
 from retimbre.cli.main import run
 from retimbre.matching import plan, quickstart
+from retimbre.pipelines.tortoise_settings import PRESETS, Settings
 from retimbre.starter import find
 from retimbre.text.normalise import TextRules
 from retimbre.text.symbols import everyvoice_symbols
 
 ROOT = Path(__file__).resolve().parents[1]
 README, GUIDE, PYTHON = ROOT / "README.md", ROOT / "docs" / "fine-tuning.md", ROOT / "docs" / "python.md"
+SPEAKING = ROOT / "docs" / "speaking.md"
 PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 FROM_EVERYVOICE = ROOT / "docs" / "from-everyvoice.md"  # needs a project of EveryVoice: its own test
 # The guide itself is the fixture `guided`.
@@ -37,6 +40,7 @@ NOT_RUN = {
     "tensorboard --logdir runs": "a server of another project; that runs/*/events are written is tested",
     "retimbre fetch tortoise dvae": "needs the internet; tests/cli/test_fetch.py has a server of its own",
     "retimbre fetch hifigan": "the same",
+    "retimbre fetch tortoise": "the same",
     "retimbre inspect models/tortoise/autoregressive.pth --assume heads=16": "needs a released file; "
     "tests/cli/test_inspect.py states heads of a small one",
     "retimbre inspect models/tortoise/autoregressive.pth models/tortoise/dvae.pth --probe clip.wav "
@@ -152,6 +156,8 @@ def shorten(patch: pytest.MonkeyPatch, folder: Path) -> None:
     patch.setattr(plan, "MOST_STEPS", 2)
     patch.setattr(quickstart, "MOST_TUNING_STEPS", 2)
     patch.setattr(find, "FOLDER", folder / "starter")
+    patch.setitem(PRESETS, "fast", Settings(n_drawn=3, n_steps=2, max_codes=20))
+    patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
 
 
 @pytest.fixture(scope="session")
@@ -173,6 +179,8 @@ def project(tmp_path_factory) -> Path:
         stats=STATS,
     )
     vocoder = save_vocoder(folder / "starter" / "spec_to_wav.safetensors", generator_config())
+    tiny_tortoise_set(folder / "models" / "tortoise")
+    record(folder / "my-recordings", {"u0": vowel(1.2, f0_hz=120, seed=0)})
     shutil.copy(text_to_spec, folder / "checkpoints" / "text-to-spec.ckpt")  # content decides, not the ending
     shutil.copy(vocoder, folder / "checkpoints" / "vocoder.ckpt")
     return folder
@@ -233,7 +241,7 @@ def test_everything_in_a_run_and_in_the_training_material_is_documented(guided):
             assert f"`{path.name}`" in page or f"`{path.name}/" in page, path
 
 
-@pytest.mark.parametrize("page", [README, PYTHON], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [README, PYTHON, SPEAKING], ids=lambda page: page.name)
 def test_the_python_of_a_page_runs(page, restored):
     for block in blocks(page, "python"):
         exec(compile(block, page.name, "exec"), {})

@@ -73,7 +73,13 @@ class Networks:
 
     def for_voices(self, *, has_diffusion: bool) -> VoiceNetworks:
         """Those that voices are made with."""
-        return VoiceNetworks(load=self._any, hash_of=self.files.sha256, has_diffusion=has_diffusion)
+        return VoiceNetworks(load=self._any, hash_of=self._identity, has_diffusion=has_diffusion)
+
+    def _identity(self, role: Role) -> str:
+        """What decides what a network hears: its weights, and what was stated of the autoregressive one."""
+        stated = self.files.assume if role == "text-to-codes" else {}
+        said = [f"{name}={value}" for name, value in sorted(stated.items())]
+        return " ".join([self.files.sha256(role), *said])
 
     def _of(self, role: Role, kind: type[Kind]) -> Kind:
         network = self._any(role)
