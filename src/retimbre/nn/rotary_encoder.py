@@ -93,10 +93,14 @@ class RotaryPositions(nn.Module):
 
 def rotate(x: PerHead, angles: Angles) -> PerHead:
     """Turn the first channels of every head by the angles of their position."""
-    turning, still = x[..., : angles.shape[-1]], x[..., angles.shape[-1] :]
-    first, second = turning.chunk(2, dim=-1)
-    turned = turning * angles.cos() + torch.cat([-second, first], dim=-1) * angles.sin()
-    return torch.cat([turned, still], dim=-1)
+    n_turning = angles.shape[-1]
+    first, second = x[..., : n_turning // 2], x[..., n_turning // 2 : n_turning]
+    cosine, sine = (waves[..., : n_turning // 2] for waves in (angles.cos(), angles.sin()))
+    turned = (
+        torch.addcmul(first * cosine, second, sine, value=-1),
+        torch.addcmul(second * cosine, first, sine),
+    )
+    return torch.cat([*turned, x[..., n_turning:]], dim=-1)
 
 
 class RotaryAttention(nn.Module):

@@ -14,6 +14,7 @@ from retimbre.checkpoint.read import read
 from retimbre.models.tortoise_clvp import TORTOISE_CLVP
 from retimbre.models.tortoise_clvp.config import ClvpConfig
 from retimbre.models.tortoise_clvp.model import CLVP
+from retimbre.nn.packing import packed
 
 TOLERANCE = {"atol": 1e-4, "rtol": 0.0}
 
@@ -132,3 +133,30 @@ def test_names_and_shapes_are_those_of_the_reference(parity):
 
     assert shapes_of(made.state_dict()) == expected
     assert shapes_of(TORTOISE_CLVP.theirs(made.state_dict())) == expected
+
+
+@pytest.mark.parametrize("at_a_time", [1, 2, 16])
+@pytest.mark.parametrize("has_lengths", [True, False])
+@torch.no_grad()
+def test_candidates_are_scored_as_pairs_are(at_a_time, has_lengths, network):
+    text, candidates = text_and_codes(7, 9, batch=5)
+    lengths = torch.tensor([9, 1, 4, 8, 2]) if has_lengths else None
+
+    scores = network.scores(text[0], candidates, n_codes=lengths, at_a_time=at_a_time)
+
+    expected = network(text[:1].expand(5, -1), candidates, n_codes=lengths)
+    torch.testing.assert_close(scores, expected, atol=1e-5, rtol=1e-5)
+    assert scores.std() > 1e-3
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+@torch.no_grad()
+def test_packed_it_scores_nearly_the_same(precision, reference):
+    """The frozen reference has random weights: how it ranks says nothing about released ones."""
+    network, io = reference
+
+    found = packed(network, precision)(io["text"], io["speech_codes"])
+
+    tolerance = 1e-4 if precision == "float32" else 2e-2
+    largest = network.temperature.exp().item()  # the score of codes that fit perfectly
+    torch.testing.assert_close(found / largest, io["similarity"] / largest, atol=tolerance, rtol=0.0)

@@ -8,6 +8,7 @@ import torch
 from retimbre.checkpoint.fill import load_weights
 from retimbre.models.tortoise_diffusion import TORTOISE_DIFFUSION
 from retimbre.models.tortoise_diffusion.attention import AttentionBlock, buckets
+from retimbre.nn.packing import packed
 
 TOLERANCE = {"atol": 5e-4, "rtol": 0.0}
 
@@ -96,6 +97,37 @@ def test_bfloat16_autocast_gives_nearly_the_same(tiny):
     torch.testing.assert_close(mixed.float(), tiny(noisy, timesteps, aligned), atol=5e-2, rtol=5e-2)
 
 
+@pytest.mark.parametrize(("precision", "share"), [("float32", 1e-5), ("bfloat16", 3e-2), ("int8", 6e-2)])
+@torch.no_grad()
+def test_packed_it_gives_nearly_the_same(precision, share, reference, io):
+    """The frozen reference has random weights: how far released ones stray is not known from this."""
+    found = packed(reference, precision)(io["x"], io["timesteps"], io["aligned_from_latents"])
+
+    expected = io["out_from_latents"]
+    assert found.dtype == torch.float32
+    assert (found - expected).square().mean().sqrt() <= share * expected.square().mean().sqrt()
+
+
+@torch.no_grad()
+def test_packed_it_also_prepares_a_sentence(reference, io):
+    speaking = packed(reference)
+
+    torch.testing.assert_close(speaking.voice(io["cond_mel"]), io["conditioning_latent"], **TOLERANCE)
+    for content in ("latents", "codes"):
+        aligned = speaking.align(io[content], io["cond_latent_in"], io["x"].shape[-1])
+        torch.testing.assert_close(aligned, io[f"aligned_from_{content}"], **TOLERANCE)
+
+
+@torch.no_grad()
+def test_what_the_time_does_is_computed_for_many_steps_at_once(tiny):
+    noisy, timesteps, aligned = torch.randn(2, 5, 6), torch.tensor([4, 400]), torch.randn(2, 8, 6)
+    steering = tiny.steering(torch.tensor([9, 400, 4]))
+
+    found = tiny.denoised(noisy, steering[[2, 1]], aligned)
+
+    torch.testing.assert_close(found, tiny(noisy, timesteps, aligned))
+
+
 @torch.no_grad()
 def test_a_network_in_half_precision_works(tiny):
     noisy, timesteps, aligned = torch.randn(2, 5, 6), torch.tensor([4, 40]), torch.randn(2, 8, 6)
@@ -133,15 +165,15 @@ def test_near_distances_have_their_own_bucket_and_far_ones_share():
 def test_distance_counts_by_the_root_of_a_head():
     """Against attention as in the paper, computed in float64, one head and one query after the other."""
     torch.manual_seed(2)
-    block, x = AttentionBlock(8, 2).double(), torch.randn(1, 8, 70, dtype=torch.float64)
+    block, x = AttentionBlock(8, 2).double(), torch.randn(1, 70, 8, dtype=torch.float64)
     table = block.relative_pos_embeddings.relative_attention_bias.weight
 
     mixed = []
-    for head, of_head in enumerate(block.qkv(block.norm(x))[0].split(12)):
+    for head, of_head in enumerate(block.qkv(block.norm(x))[0].T.split(12)):
         query, key, value = of_head.split(4)
         for i in range(70):
             gain = table[buckets(torch.arange(70) - i), head] * math.sqrt(4)
             mixed.append(value @ (query[:, i] @ key / math.sqrt(4) + gain).softmax(0))
-    expected = x + block.proj_out(torch.stack(mixed).view(2, 70, 4).transpose(1, 2).reshape(1, 8, 70))
+    expected = x + block.proj_out(torch.stack(mixed).view(2, 70, 4).transpose(0, 1).reshape(1, 70, 8))
 
     torch.testing.assert_close(block(x), expected)

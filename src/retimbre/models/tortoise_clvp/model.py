@@ -3,6 +3,7 @@ autoregressive model offers (https://arxiv.org/abs/2305.07243). Tensors have Tor
 
 Axes used in this file:
     batch    pairs of a text and codes
+    candidates  sequences of codes for one text
     symbols  of the longest text, padded
     codes    of the longest sequence of codes, padded
     times    either
@@ -20,6 +21,8 @@ from retimbre.nn.rotary_encoder import IsReal, RotaryEncoder, RotarySizes
 
 Latent = Float[Tensor, "batch dim"]
 Lengths = Int[Tensor, "batch"] | None
+
+CANDIDATES_AT_A_TIME = 16
 
 
 class Encoder(nn.Module):
@@ -65,17 +68,43 @@ class CLVP(nn.Module):
         text_latent = self.text_latent(text, n_symbols)
         return (text_latent * self.speech_latent(codes, n_codes)).sum(-1) * self.temperature.exp()
 
+    def scores(
+        self,
+        text: Int[Tensor, "symbols"],
+        candidates: Int[Tensor, "candidates codes"],
+        *,
+        n_codes: Int[Tensor, "candidates"] | None = None,
+        at_a_time: int = CANDIDATES_AT_A_TIME,
+    ) -> Float[Tensor, "candidates"]:
+        """What `forward` gives for one text and each of several candidates; the text is read once.
+
+        Args:
+            text: Without padding.
+            candidates: Codes that were offered for it.
+            n_codes: How many of them are real; None: all, as TorToiSe has it.
+            at_a_time: Candidates that are read together: a matter of memory.
+        """
+        groups = [slice(first, first + at_a_time) for first in range(0, len(candidates), at_a_time)]
+        latents = [
+            self.speech_latent(candidates[group], None if n_codes is None else n_codes[group])
+            for group in groups
+        ]
+        return (self.text_latent(text.unsqueeze(0)) * torch.cat(latents)).sum(-1) * self.temperature.exp()
+
     def text_latent(self, text: Int[Tensor, "batch symbols"], n_symbols: Lengths = None) -> Latent:
         """Texts in the common space, each of length 1."""
         is_real = None if n_symbols is None else mask_from_lengths(n_symbols, text.shape[1])
         encoded = self.text_transformer(self.text_emb(text), is_real)
-        return functional.normalize(self.to_text_latent(mean_over_time(encoded, is_real)), dim=-1)
+        mean = mean_over_time(encoded, is_real)
+        # In the type of the mean, for in bfloat16 good candidates would seem equally good.
+        return functional.normalize(self.to_text_latent(mean).to(mean.dtype), dim=-1)
 
     def speech_latent(self, codes: Int[Tensor, "batch codes"], n_codes: Lengths = None) -> Latent:
         """Codes in the common space, each sequence of length 1."""
         is_real = None if n_codes is None else mask_from_lengths(n_codes, codes.shape[1])
         encoded = self.speech_transformer(self.speech_emb(codes), is_real)
-        return functional.normalize(self.to_speech_latent(mean_over_time(encoded, is_real)), dim=-1)
+        mean = mean_over_time(encoded, is_real)
+        return functional.normalize(self.to_speech_latent(mean).to(mean.dtype), dim=-1)
 
 
 def mean_over_time(x: Float[Tensor, "batch times dim"], is_real: IsReal) -> Latent:

@@ -1,10 +1,11 @@
 """Self-attention over time that knows how far apart two frames are, as in TorToiSe.
 
 Axes used in this file:
-    batch   utterances
-    dim     channels
-    times   frames or codes
-    heads   of the attention
+    batch      utterances
+    times      frames or codes
+    dim        channels
+    heads      of the attention
+    distances  of two places: between the last and the first, ..., between the first and the last
 """
 
 import math
@@ -15,8 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from retimbre.models.tortoise_diffusion.config import norm_groups
+from retimbre.nn.conv import ConvOverTime
 
-Hidden = Float[Tensor, "batch dim times"]
+Hidden = Float[Tensor, "batch times dim"]
 
 N_BUCKETS = 32  # half for frames before, half for frames after
 N_EXACT = 8  # so near, every distance has a bucket of its own
@@ -32,8 +34,11 @@ class GroupNorm(nn.GroupNorm):
     def forward(self, x: Hidden) -> Hidden:
         wide = torch.promote_types(x.dtype, torch.float32)
         weight, bias = self.weight.to(wide), self.bias.to(wide)
+        # As an image with channels last, which torch normalises in place of copying it into another order.
+        image = x.to(wide).transpose(1, 2).unsqueeze(2)
         # Not functional.group_norm: it refuses a single frame of a single utterance.
-        return torch.group_norm(x.to(wide), self.num_groups, weight, bias, self.eps).to(x.dtype)
+        normed = torch.group_norm(image, self.num_groups, weight, bias, self.eps)
+        return normed.squeeze(2).transpose(1, 2).to(x.dtype)
 
 
 def random_values(*shape: int) -> Float[Tensor, "..."]:
@@ -63,13 +68,10 @@ class RelativePositions(nn.Module):
         super().__init__()
         self.relative_attention_bias = table(N_BUCKETS, n_heads)
 
-    def forward(self, n_times: int) -> Float[Tensor, "heads times times"]:
-        """For every query (first) and key (second)."""
+    def forward(self, n_times: int) -> Float[Tensor, "heads distances"]:
+        """For every distance from the first to the last of `n_times` and back: the largest comes first."""
         gains = self.relative_attention_bias.weight
-        distances = torch.arange(1 - n_times, n_times, device=gains.device)
-        by_distance = gains[buckets(distances)].T
-        # Row i holds the distances -i to n - 1 - i: windows of one and the same sequence, the last one first.
-        return by_distance.unfold(1, n_times, 1).flip(1)
+        return gains[buckets(torch.arange(n_times - 1, -n_times, -1, device=gains.device))].T
 
 
 class AttentionBlock(nn.Module):
@@ -79,18 +81,25 @@ class AttentionBlock(nn.Module):
         super().__init__()
         self.n_heads = n_heads
         self.norm = GroupNorm(dim)
-        self.qkv = nn.Conv1d(dim, 3 * dim, 1)
-        self.proj_out = nn.Conv1d(dim, dim, 1)
+        self.qkv = ConvOverTime(dim, 3 * dim)
+        self.proj_out = ConvOverTime(dim, dim)
         self.relative_pos_embeddings = RelativePositions(n_heads)
 
     def forward(self, x: Hidden) -> Hidden:
-        batch, dim, n_times = x.shape
+        batch, n_times, dim = x.shape
         head_dim = dim // self.n_heads
         # The channels of one head lie together: its queries, then its keys, then its values.
-        of_heads = self.qkv(self.norm(x)).view(batch, self.n_heads, 3, head_dim, n_times)
-        query, key, value = of_heads.transpose(-1, -2).unbind(2)
+        of_heads = self.qkv(self.norm(x)).view(batch, n_times, self.n_heads, 3, head_dim)
+        query, key, value = of_heads.permute(3, 0, 2, 1, 4)
         # Checkpoint quirk: the gain by distance is multiplied by the root of the head's width.
         # Kept for the sake of released weights; pinned by test_distance_counts_by_the_root_of_a_head.
-        bias = self.relative_pos_embeddings(n_times).to(query.dtype) * math.sqrt(head_dim)
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias.unsqueeze(0))
-        return x + self.proj_out(mixed.transpose(-1, -2).reshape(batch, dim, n_times))
+        gains = self.relative_pos_embeddings(n_times).to(query.dtype) * math.sqrt(head_dim)
+        # Of keys in reverse order, the gains for each query are a window into one and the same row, one place
+        # further than that of the query before: nothing of the size of queries times keys is stored.
+        windows = gains.unfold(1, n_times, 1)
+        if not windows.is_cpu:
+            windows = windows.contiguous()  # elsewhere kernels want rows that begin at round addresses
+        mixed = functional.scaled_dot_product_attention(
+            query, key.flip(2), value.flip(2), attn_mask=windows.unsqueeze(0)
+        )
+        return x + self.proj_out(mixed.transpose(1, 2).reshape(batch, n_times, dim))

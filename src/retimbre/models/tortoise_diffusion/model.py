@@ -2,7 +2,8 @@
 (https://arxiv.org/abs/2305.07243), with the tensor names of tortoise-tts and DL-Art-School.
 
 The spec here is normalised to -1..1 (`tortoise_univnet_mel100(is_normalised=True)`). What does not depend on
-the step is computed once: `voice`, then `align`; each step is one call of the network with their result.
+the step is computed once: `voice`, then `align`; and once for all steps, what depends on nothing else:
+`steering`. Each step is one call of `denoised` with their results. Inside, channels are last.
 There is no padding: all utterances of a batch are as long as the longest.
 
 Axes used in this file:
@@ -10,6 +11,8 @@ Axes used in this file:
     clips    recordings of the voice
     mels     bands of the spectrogram
     frames   of the spectrogram
+    steps    of the diffusion
+    blocks   residual ones, in the order of use
     codes    of the utterance, each about four frames long
     dim      channels; two_dim: twice as many
     latent   channels of the autoregressive model's latents
@@ -25,18 +28,21 @@ from torch.nn import functional
 
 from retimbre.models.tortoise_diffusion.attention import AttentionBlock, GroupNorm, random_values, table
 from retimbre.models.tortoise_diffusion.config import DiffusionConfig
+from retimbre.nn.conv import ConvOverTime
 
-Hidden = Float[Tensor, "batch dim frames"]
+Hidden = Float[Tensor, "batch frames dim"]
+Aligned = Float[Tensor, "batch dim frames"]
 Spec = Float[Tensor, "batch mels frames"]
-Time = Float[Tensor, "batch dim"]
+Time = Float[Tensor, "steps dim"]
 Voice = Float[Tensor, "batch two_dim"]
+Steering = Float[Tensor, "steps blocks two_dim"]  # a scale and a shift for each channel
 Content = Float[Tensor, "batch codes latent"] | Int[Tensor, "batch codes"]
 
 LONGEST_PERIOD = 10_000  # steps, times two pi
 N_PLAIN_LAYERS = 3
 
 
-def waves_of(timesteps: Int[Tensor, "batch"], dim: int) -> Time:
+def waves_of(timesteps: Int[Tensor, "steps"], dim: int) -> Time:
     """A time step as cosines and then sines of slower and slower waves."""
     number = torch.arange(dim // 2, dtype=torch.float32, device=timesteps.device)
     frequency = torch.exp(-math.log(LONGEST_PERIOD) * number / (dim // 2))
@@ -49,17 +55,16 @@ class ResBlock(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.in_layers = nn.Sequential(GroupNorm(dim), nn.SiLU(), nn.Conv1d(dim, dim, 1))
+        self.in_layers = nn.Sequential(GroupNorm(dim), nn.SiLU(), ConvOverTime(dim, dim))
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(dim, 2 * dim))
         # The third place belongs to a dropout, released with 0: it keeps the numbers in the names.
-        self.out_layers = nn.Sequential(
-            GroupNorm(dim), nn.SiLU(), nn.Identity(), nn.Conv1d(dim, dim, 3, padding=1)
-        )
+        self.out_layers = nn.Sequential(GroupNorm(dim), nn.SiLU(), nn.Identity(), ConvOverTime(dim, dim, 3))
 
-    def forward(self, x: Hidden, time: Time) -> Hidden:
+    def forward(self, x: Hidden, steering: Float[Tensor, "batch two_dim"]) -> Hidden:
+        """With what `emb_layers` make of the time."""
         norm, *rest = self.out_layers
-        scale, shift = self.emb_layers(time).unsqueeze(-1).chunk(2, dim=1)
-        hidden = norm(self.in_layers(x)) * (1 + scale) + shift
+        scale, shift = steering.unsqueeze(1).chunk(2, dim=-1)
+        hidden = torch.addcmul(shift, norm(self.in_layers(x)), 1 + scale)
         for layer in rest:
             hidden = layer(hidden)
         return x + hidden
@@ -73,8 +78,8 @@ class DiffusionLayer(nn.Module):
         self.resblk = ResBlock(dim)
         self.attn = AttentionBlock(dim, n_heads)
 
-    def forward(self, x: Hidden, time: Time) -> Hidden:
-        return self.attn(self.resblk(x, time))
+    def forward(self, x: Hidden, steering: Float[Tensor, "batch two_dim"]) -> Hidden:
+        return self.attn(self.resblk(x, steering))
 
 
 class DiffusionDecoder(nn.Module):
@@ -85,13 +90,13 @@ class DiffusionDecoder(nn.Module):
         self.config = config
         dim, n_heads = config.dim, config.n_heads
         self.unconditioned_embedding = nn.Parameter(random_values(1, dim, 1))
-        self.inp_block = nn.Conv1d(config.n_mels, dim, 3, padding=1)
+        self.inp_block = ConvOverTime(config.n_mels, dim, 3)
         self.time_embed = nn.Sequential(nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, dim))
         self.code_embedding = table(config.n_codes, dim)
         self.code_converter = nn.Sequential(*_attention(3, dim, n_heads))
         self.code_norm = GroupNorm(dim)
         self.latent_conditioner = nn.Sequential(
-            nn.Conv1d(config.latent_dim, dim, 3, padding=1), *_attention(4, dim, n_heads)
+            ConvOverTime(config.latent_dim, dim, 3), *_attention(4, dim, n_heads)
         )
         self.contextual_embedder = nn.Sequential(
             nn.Conv1d(config.n_mels, dim, 3, stride=2, padding=1),
@@ -99,20 +104,23 @@ class DiffusionDecoder(nn.Module):
             *_attention(5, config.voice_dim, n_heads),
         )
         self.conditioning_timestep_integrator = nn.ModuleList(DiffusionLayer(dim, n_heads) for _ in range(3))
-        self.integrating_conv = nn.Conv1d(2 * dim, dim, 1)
-        self.mel_head = nn.Conv1d(dim, config.n_mels, 3, padding=1)
+        self.integrating_conv = ConvOverTime(2 * dim, dim)
+        self.mel_head = ConvOverTime(dim, config.n_mels, 3)
         self.layers = nn.ModuleList(
             [DiffusionLayer(dim, n_heads) for _ in range(config.n_layers)]
             + [ResBlock(dim) for _ in range(N_PLAIN_LAYERS)]
         )
-        self.out = nn.Sequential(GroupNorm(dim), nn.SiLU(), nn.Conv1d(dim, config.n_outputs, 3, padding=1))
+        self.out = nn.Sequential(GroupNorm(dim), nn.SiLU(), ConvOverTime(dim, config.n_outputs, 3))
 
     def voice(self, clips: Float[Tensor, "batch clips mels frames"]) -> Voice:
         """What a voice is like: the mean over all frames of its clips, whose spec is not normalised."""
-        described = self.contextual_embedder(clips.flatten(0, 1)).mean(-1)
-        return described.unflatten(0, clips.shape[:2]).mean(1)
+        first, second, *attention = self.contextual_embedder
+        described = second(first(clips.flatten(0, 1))).transpose(1, 2)
+        for block in attention:
+            described = block(described)
+        return described.mean(1).unflatten(0, clips.shape[:2]).mean(1)
 
-    def align(self, content: Content, voice: Voice, n_frames: int) -> Hidden:
+    def align(self, content: Content, voice: Voice, n_frames: int) -> Aligned:
         """What is said and by whom, for each of `n_frames`: the part that no step changes.
 
         Args:
@@ -121,23 +129,23 @@ class DiffusionDecoder(nn.Module):
             n_frames: As long as the spec; every code is stretched over about as many frames.
         """
         if content.is_floating_point():
-            hidden = self.latent_conditioner(content.transpose(1, 2))
+            hidden = self.latent_conditioner(content)
         else:
-            hidden = self.code_converter(self.code_embedding(content).transpose(1, 2))
-        scale, shift = voice.unsqueeze(-1).chunk(2, dim=1)
-        hidden = self.code_norm(hidden) * (1 + scale) + shift
-        return functional.interpolate(hidden, size=n_frames, mode="nearest")
+            hidden = self.code_converter(self.code_embedding(content))
+        scale, shift = voice.unsqueeze(1).chunk(2, dim=-1)
+        hidden = torch.addcmul(shift, self.code_norm(hidden), 1 + scale)
+        return functional.interpolate(hidden.transpose(1, 2), size=n_frames, mode="nearest")
 
-    def unconditioned(self, batch: int, n_frames: int) -> Hidden:
+    def unconditioned(self, batch: int, n_frames: int) -> Aligned:
         """In place of `align`: nothing is said, by nobody. The other end of guidance."""
         return self.unconditioned_embedding.expand(batch, -1, n_frames)
 
-    def first_guess(self, aligned: Hidden) -> Spec:
+    def first_guess(self, aligned: Aligned) -> Spec:
         """A spec without any diffusion, blurred; in training it teaches `align`."""
-        return self.mel_head(aligned)
+        return self.mel_head(aligned.transpose(1, 2)).transpose(1, 2)
 
     def forward(
-        self, noisy: Spec, timesteps: Int[Tensor, "batch"], aligned: Hidden
+        self, noisy: Spec, timesteps: Int[Tensor, "batch"], aligned: Aligned
     ) -> Float[Tensor, "batch outputs frames"]:
         """The noise in `noisy`, then where its variance lies from -1 (smallest) to 1 (largest).
 
@@ -146,13 +154,29 @@ class DiffusionDecoder(nn.Module):
             timesteps: From 0, nearly clean, to 3999, nothing but noise.
             aligned: From `align` or `unconditioned`.
         """
-        time = self.time_embed(waves_of(timesteps, self.config.dim).to(noisy.dtype))
+        return self.denoised(noisy, self.steering(timesteps), aligned)
+
+    def steering(self, timesteps: Int[Tensor, "steps"]) -> Steering:
+        """What every residual block makes of each time step."""
+        waves = waves_of(timesteps, self.config.dim)
+        time = self.time_embed(waves.to(self.unconditioned_embedding.dtype))
+        layers = [*self.conditioning_timestep_integrator, *self.layers]
+        blocks = [layer.resblk if isinstance(layer, DiffusionLayer) else layer for layer in layers]
+        return torch.stack([block.emb_layers(time) for block in blocks], dim=1)
+
+    def denoised(
+        self, noisy: Spec, steering: Steering, aligned: Aligned
+    ) -> Float[Tensor, "batch outputs frames"]:
+        """As `forward`; `steering` holds the time step of each utterance."""
+        of_blocks = iter(steering.unbind(1))
+        context = aligned.transpose(1, 2).contiguous()
         for layer in self.conditioning_timestep_integrator:
-            aligned = layer(aligned, time)
-        hidden = self.integrating_conv(torch.cat([self.inp_block(noisy), aligned], dim=1))
+            context = layer(context, next(of_blocks))
+        frames = self.inp_block(noisy.transpose(1, 2).contiguous())
+        hidden = self.integrating_conv(torch.cat([frames, context], dim=-1))
         for layer in self.layers:
-            hidden = layer(hidden, time)
-        return self.out(hidden)
+            hidden = layer(hidden, next(of_blocks))
+        return self.out(hidden).transpose(1, 2)
 
 
 def _attention(n: int, dim: int, n_heads: int) -> list[AttentionBlock]:
