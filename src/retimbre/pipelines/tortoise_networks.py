@@ -12,10 +12,12 @@ from retimbre.models.tortoise_diffusion.model import DiffusionDecoder
 from retimbre.models.tortoise_hifigan.model import LatentDecoder
 from retimbre.models.univnet.model import UnivNet
 from retimbre.nn.packed import Precision
+from retimbre.nn.packing import packed
 from retimbre.pipelines.tortoise_roles import Role
 from retimbre.pipelines.tortoise_set import TortoiseSet
 from retimbre.pipelines.tortoise_voice_making import VoiceNetworks
 
+LIKELY_ROWS = 512  # frames, or codes of several candidates, that are read at a time
 Kind = TypeVar("Kind", bound=nn.Module)
 
 
@@ -44,7 +46,8 @@ class Networks:
     ) -> None:
         self.files, self.device, self.precision, self.rows = files, device, precision, rows
         self._listener = listener or Silent()
-        self._loaded: dict[Role, nn.Module] = {}
+        self._read: dict[Role, nn.Module] = {}
+        self._ready: dict[Role, nn.Module] = {}
 
     @property
     def ar(self) -> UnifiedVoice:
@@ -72,8 +75,8 @@ class Networks:
         return self._of("ranking", CLVP)
 
     def for_voices(self, *, has_diffusion: bool) -> VoiceNetworks:
-        """Those that voices are made with."""
-        return VoiceNetworks(load=self._any, hash_of=self._identity, has_diffusion=has_diffusion)
+        """Those that voices are made with, in float32: a voice is the same whatever precision speaks."""
+        return VoiceNetworks(load=self._plain, hash_of=self._identity, has_diffusion=has_diffusion)
 
     def _identity(self, role: Role) -> str:
         """What decides what a network hears: its weights, and what was stated of the autoregressive one."""
@@ -82,7 +85,11 @@ class Networks:
         return " ".join([self.files.sha256(role), *said])
 
     def _of(self, role: Role, kind: type[Kind]) -> Kind:
-        network = self._any(role)
+        if role not in self._ready:
+            network = self._plain(role)
+            del self._read[role]  # it is packed into other memory
+            self._ready[role] = self._packed(network)
+        network = self._ready[role]
         if not isinstance(network, kind):
             raise StagesDoNotFit(
                 f"{self.files.paths[role].name} cannot play {role}",
@@ -91,19 +98,28 @@ class Networks:
             )
         return network
 
-    def _any(self, role: Role) -> nn.Module:
-        if role not in self._loaded:
-            self._loaded[role] = self._ready(self.files.load(role, device=self.device).model)
+    def _plain(self, role: Role) -> nn.Module:
+        """As it is in its file."""
+        if role not in self._read:
+            self._read[role] = self.files.load(role, device=self.device).model.requires_grad_(False)
             report = self.files.reports[role]
-            n_parameters = f"{report.parameters / 1e6:,.1f} M parameters"
-            self._listener.say("Loaded", f"{report.path.name}: {role}, {n_parameters}")
-        return self._loaded[role]
+            size = _count(report.parameters)
+            self._listener.say(
+                "Loaded", f"{report.path.name}: {role}, {size} parameters"
+            )
+        return self._read[role]
 
-    def _ready(self, network: nn.Module) -> nn.Module:
-        """Laid out for speaking; from here on it cannot be trained."""
-        network.requires_grad_(False)
+    def _packed(self, network: nn.Module) -> nn.Module:
+        """Laid out for speaking; from here on it can neither be trained nor saved."""
+        precision = others_precision(self.precision)
         if isinstance(network, UnifiedVoice):
             network.pack(self.precision, rows=self.rows)
+        elif isinstance(network, DiffusionDecoder | CLVP):
+            return packed(network, precision, rows=LIKELY_ROWS)
         elif isinstance(network, UnivNet | LatentDecoder):
             network.remove_weight_norm()
         return network
+
+
+def _count(n: int) -> str:
+    return f"{n / 1e6:,.1f} M" if n >= 1e6 else f"{n / 1e3:,.1f} k"

@@ -129,11 +129,11 @@ def ranked(
 ) -> Float[Tensor, "candidates"]:
     """How well each candidate fits the sentence: higher is better. Only scores of one sentence compare."""
     device = next(clvp.parameters()).device
-    text = clvp.text_latent(functional.pad(symbols, (0, 1), value=END).unsqueeze(0).to(device))
+    text = functional.pad(symbols, (0, 1), value=END).to(device)
     found = []
     for first in range(0, len(codes), batch_size):
         batch = codes[first : first + batch_size].to(device)
-        found.append((clvp.speech_latent(batch) * text).sum(-1) * clvp.temperature.exp())
+        found.append(clvp.scores(text, batch))
         watch(first + len(batch), len(codes))
     return torch.cat(found).float().cpu()
 
