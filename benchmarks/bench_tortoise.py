@@ -11,7 +11,7 @@ work on the machine then slows down both. A line for each kind of a stage says
 - how many times as fast as TorToiSe's it is, round by round: again the median and the spread; and how many
   times less processor time it takes, which counts where others are busy (waiting threads use some, too);
 - how far what it gives is from TorToiSe's in float32, or for a reduced kind from float32 on its own side;
-- the share of all processors that others took;
+- the share of all processors that others took: rounds that they disturbed count only if none was calm;
 - for decoding, how much it is of what the machine can do at most: to read all weights once for each code, or
   to compute with them, whichever takes longer.
 """
@@ -134,7 +134,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("folder", type=Path, nargs="?", help="with TorToiSe's files; a tiny set without it")
     parser.add_argument("--reference", help=f"a Python with tortoise-tts (default: ${REFERENCE})")
     parser.add_argument("--stages", nargs="+", choices=[stage.name for stage in STAGES], help="only these")
-    parser.add_argument("--rounds", type=int, default=5, help="of each stage (default %(default)s)")
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="calm ones, of each stage (default %(default)s)"
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="default: all, %(default)s here")
     parser.add_argument(
         "--patience",
@@ -250,7 +252,8 @@ def measure(
                 line += "; " + of_the_limit(each, stage, limits, n_weights, sizes)
             print(f"  {line}", flush=True)
         peaks = [f"{side} {n / 1e9:.1f} GB" for side, n in held.peak_bytes.items() if n]
-        print(f"  most memory: {', '.join(peaks) or 'not known here'}")
+        calm = f"{held.n_calm} of {held.n_rounds} rounds were calm; " if held.n_rounds else ""
+        print(f"  {calm}most memory: {', '.join(peaks) or 'not known here'}", flush=True)
         facts["stages"][stage.name] = held.facts()
         if given.into:
             write_json(given.into, facts)
@@ -277,14 +280,16 @@ def of_the_limit(one: Contestant, stage: Stage, limits: Limits, n_weights: int, 
     """How fast codes come, and how much of what is possible with so many bytes for each weight that is."""
     rows = 1 if stage.name == "decode-1" else sizes.batch
     least = limits.least_seconds(n_weights=n_weights, weight_bytes=WEIGHT_BYTES[one.kind], n_rows=rows)
-    per_code = one.median / sizes.n_codes
+    per_code = statistics.median(one.seconds) / sizes.n_codes
     return f"{rows / per_code:.1f} codes/s, {least / per_code:.0%} of the limit"
 
 
 def _seconds(one: Contestant) -> str:
     if not one.seconds:
         return f"{_short(one.first_seconds)} once"
-    return f"{_short(one.median)} ({_short(min(one.seconds))} .. {_short(max(one.seconds))})"
+    return (
+        f"{_short(statistics.median(one.seconds))} ({_short(min(one.seconds))} .. {_short(max(one.seconds))})"
+    )
 
 
 def _short(seconds: float) -> str:

@@ -12,6 +12,7 @@ they are imported. Only Python and torch are needed here, since TorToiSe's side
 runs in an environment of its own.
 """
 
+import ctypes
 import gc
 import json
 import math
@@ -77,9 +78,11 @@ class Kept:
         return self._made[name]
 
     def clear(self) -> None:
-        """Give the memory back."""
+        """Give the memory back, to the system, too, where it can be told to take it."""
         self._made.clear()
         gc.collect()
+        with suppress(OSError, AttributeError):  # another system, or another C library
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def serve(side: str, stages: Mapping[tuple[str, str], Callable[[], Run]], task: Task, kept: Kept) -> None:
@@ -131,7 +134,7 @@ def serve(side: str, stages: Mapping[tuple[str, str], Callable[[], Run]], task: 
 
 
 def _peak_bytes() -> int | None:
-    """The most memory at once that was this process's, weights in mapped files too; None: nobody says."""
+    """The most memory at once, parts of files that are mapped included; None: the system does not say."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:

@@ -23,7 +23,7 @@ from retimbre.models.tortoise_diffusion.schedule import denoiser, sampled, short
 from retimbre.models.univnet.model import UnivNet
 from retimbre.nn.packed import Precision
 
-GUIDED_STEPS, GUIDANCE = 80, 2.0
+GUIDED_STEPS, GUIDED_STEP, GUIDANCE = 80, 8, 2.0  # late: much noise would hide what differs
 TEMPERATURE, TOP_P, TOP_K, PENALTY = 0.8, 0.8, 50, 2.0
 MOST_CODES = 500  # of a sentence; TorToiSe ranks and reads all of them
 SILENCE, N_SILENT, END = 83, 8, (45, 45, 248)
@@ -107,7 +107,7 @@ def guided_step(kind: str) -> Run:
     network = cast(DiffusionDecoder, loaded("diffusion_decoder"))
     schedule, noisy = shorter_schedule(GUIDED_STEPS), task.inputs["noisy"]
     denoise = denoiser(network, aligned(network), schedule, guidance=GUIDANCE)
-    steps = torch.tensor([GUIDED_STEPS // 2])
+    steps = torch.tensor([GUIDED_STEP])
 
     def run() -> Tensor:
         with reduced(kind):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import statistics
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -11,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from machine_limits import Others, wait_for_calm
+from machine_limits import CALM_SHARE, Others, wait_for_calm
 from torch import Tensor
 from tortoise_child import MARK
 
 from retimbre.errors import RunError
 
 LAST_LINES = 5
+MOST_HELD = 2  # times as many rounds as are wanted, where others disturb
 
 
 class Side:
@@ -69,15 +69,42 @@ class Contest:
     """A stage after its rounds.
 
     Args:
+        n_rounds: So many were held.
+        n_calm: In so many of them others hardly disturbed anyone. Only these count, where there are any.
         peak_bytes: Name of a side -> the most memory it had at once.
     """
 
     contestants: list["Contestant"]
+    n_rounds: int
+    n_calm: int
     peak_bytes: dict[str, int | None]
 
     def facts(self) -> dict[str, Any]:
         """For a file."""
-        return {"kinds": [each.facts() for each in self.contestants], "peak_bytes": self.peak_bytes}
+        return {
+            "kinds": [each.facts() for each in self.contestants],
+            "rounds": self.n_rounds,
+            "calm_rounds": self.n_calm,
+            "peak_bytes": self.peak_bytes,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """One run of one contestant, or the mean of some short ones: by the clock and by the processors.
+
+    Args:
+        others: The share of all processors that others took; None where the system does not say.
+    """
+
+    seconds: float
+    cpu_seconds: float
+    others: float | None = None
+
+    @property
+    def is_calm(self) -> bool:
+        """Did others take hardly anything, as far as is known?"""
+        return (self.others or 0.0) <= CALM_SHARE
 
 
 @dataclass(kw_only=True)
@@ -89,9 +116,7 @@ class Contestant:
     result: Tensor | None = None
     failure: str = ""
     first_seconds: float = 0.0
-    seconds: list[float] = field(default_factory=list)
-    cpu_seconds: list[float] = field(default_factory=list)
-    others: list[float] = field(default_factory=list)
+    rounds: list[Round] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -99,13 +124,39 @@ class Contestant:
         return f"{self.side.name} {self.kind}"
 
     @property
-    def median(self) -> float:
-        """Of all rounds; of the first run where there were none."""
-        return statistics.median(self.seconds or [self.first_seconds])
+    def seconds(self) -> list[float]:
+        """By the clock."""
+        return [each.seconds for each in self.rounds]
+
+    @property
+    def cpu_seconds(self) -> list[float]:
+        """Of all processors."""
+        return [each.cpu_seconds for each in self.rounds]
+
+    @property
+    def others(self) -> list[float]:
+        """What others took, where that is known."""
+        return [each.others for each in self.rounds if each.others is not None]
+
+    def run(self, stage: str) -> None:
+        """One more round."""
+        others = Others()
+        told = self.side.ask("run", stage=stage, kind=self.kind)
+        if self.has_failed(told):
+            self.rounds = []
+            return
+        seconds, cpu_seconds = told["seconds"], told["cpu_seconds"]
+        share = others.share(cpu_seconds * told["repeats"])
+        self.rounds.append(Round(seconds=seconds, cpu_seconds=cpu_seconds, others=share))
+
+    def has_failed(self, told: Mapping[str, Any]) -> bool:
+        """Does an answer say so? It is kept."""
+        self.failure = self.failure or told.get("error", "")
+        return bool(self.failure)
 
     def times_faster_than(self, other: "Contestant") -> list[float]:
-        """Round by round, so that what slowed a whole round down does not count."""
-        return [theirs / ours for theirs, ours in zip(other.seconds, self.seconds, strict=False)]
+        """Round by round, which both have the same: what slowed a whole one down does not count."""
+        return [theirs / ours for theirs, ours in zip(other.seconds, self.seconds, strict=True)]
 
     def facts(self) -> dict[str, Any]:
         """For a file."""
@@ -121,32 +172,35 @@ class Contestant:
 
 
 def contest(stage: str, sides: Sequence[Side], *, n_rounds: int, patience_s: float) -> Contest:
-    """All kinds of a stage on all sides, each run once and then in turns: A B C, A B C, …"""
-    all_of_it = [
+    """All kinds of a stage on all sides, each run once and then in turns: A B C, A B C, …
+
+    Args:
+        n_rounds: Calm ones; where others disturb, at most twice as many are held.
+        patience_s: So long others are waited for before each run.
+    """
+    everyone = [
         Contestant(side=side, kind=kind) for side in sides for name, kind in side.stages if name == stage
     ]
-    for each in all_of_it:
+    for each in everyone:
         told = each.side.ask("prepare", stage=stage, kind=each.kind)
-        if _has_failed(each, told):
-            continue
-        each.result = torch.load(told["result"], weights_only=True)
-        each.first_seconds = told["seconds"]
-    for _ in range(n_rounds):
-        for each in all_of_it:
-            if each.failure:
-                continue
-            wait_for_calm(patience_s)
-            others = Others()
-            told = each.side.ask("run", stage=stage, kind=each.kind)
-            if not _has_failed(each, told):
-                each.seconds.append(told["seconds"])
-                each.cpu_seconds.append(told["cpu_seconds"])
-                share = others.share(told["cpu_seconds"] * told["repeats"])
-                each.others += [] if share is None else [share]
+        if not each.has_failed(told):
+            each.result = torch.load(told["result"], weights_only=True)
+            each.first_seconds = told["seconds"]
+    held = 0
+    while held < MOST_HELD * n_rounds and len(_calm(everyone)) < n_rounds:
+        held += 1
+        for each in everyone:
+            if not each.failure:
+                wait_for_calm(patience_s)
+                each.run(stage)
+    calm = _calm(everyone)
+    for each in everyone:
+        each.rounds = [each.rounds[number] for number in calm] if calm and not each.failure else each.rounds
     peaks = {side.name: side.ask("release").get("peak_bytes") for side in sides}
-    return Contest(contestants=all_of_it, peak_bytes=peaks)
+    return Contest(contestants=everyone, n_rounds=held, n_calm=len(calm), peak_bytes=peaks)
 
 
-def _has_failed(contestant: Contestant, told: Mapping[str, Any]) -> bool:
-    contestant.failure = contestant.failure or told.get("error", "")
-    return bool(contestant.failure)
+def _calm(everyone: Sequence[Contestant]) -> list[int]:
+    """The rounds in which nobody was disturbed."""
+    rounds = zip(*(each.rounds for each in everyone if not each.failure), strict=True)
+    return [number for number, runs in enumerate(rounds) if all(run.is_calm for run in runs)]

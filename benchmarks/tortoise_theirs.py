@@ -31,7 +31,7 @@ from tortoise.models.diffusion_decoder import DiffusionTts  # noqa: E402
 from tortoise.models.random_latent_generator import RandomLatentConverter  # noqa: E402
 from tortoise.models.vocoder import UnivNetGenerator  # noqa: E402
 
-GUIDED_STEPS = 80  # of the preset `fast`
+GUIDED_STEPS, GUIDED_STEP = 80, 8  # late: at the beginning much noise would hide what differs
 SAMPLING = {
     "do_sample": True,
     "temperature": 0.8,
@@ -147,7 +147,7 @@ def guided_step(kind: str) -> Run:
     network = diffusion(kind)
     known = aligned(network)
     diffuser = api.load_discrete_vocoder_diffuser(desired_diffusion_steps=GUIDED_STEPS, cond_free_k=2.0)
-    noisy, step = task.inputs["noisy"], torch.tensor([GUIDED_STEPS // 2])
+    noisy, step = task.inputs["noisy"], torch.tensor([GUIDED_STEP])
     return lambda: diffuser.p_mean_variance(network, noisy, step, model_kwargs=known)["pred_xstart"]
 
 
