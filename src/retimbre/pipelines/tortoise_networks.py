@@ -104,9 +104,7 @@ class Networks:
             self._read[role] = self.files.load(role, device=self.device).model.requires_grad_(False)
             report = self.files.reports[role]
             size = _count(report.parameters)
-            self._listener.say(
-                "Loaded", f"{report.path.name}: {role}, {size} parameters"
-            )
+            self._listener.say("Loaded", f"{report.path.name}: {role}, {size} parameters")
         return self._read[role]
 
     def _packed(self, network: nn.Module) -> nn.Module:

@@ -70,6 +70,12 @@ def test_the_default_is_what_the_released_file_is():
     assert TORTOISE_CLVP.config_from(shapes, {}).config == ClvpConfig()
 
 
+def test_latents_need_not_be_as_wide_as_the_encoders():
+    config = replace(TINY, latent_dim=24, text_dim=64, speech_dim=64)
+
+    assert TORTOISE_CLVP.config_from(shapes_of(meta_tensors(TORTOISE_CLVP, config)), {}).config == config
+
+
 @CONFIGS
 def test_one_damaged_tensor_is_named_and_no_other_is_blamed(config):
     tensors = meta_tensors(TORTOISE_CLVP, config)

@@ -25,10 +25,8 @@ NOT_WRAPPED = re.compile(
     r"((?:text|speech)_transformer\.transformer\.attn_layers\.layers\.\d+\.1\.)(?!wrap\.)"
 )
 OLDER = re.compile(r"(text|speech)_transformer\.layers\.layers\..*")  # without rotary positions
-# Where the two projections disagree, that one is right which is as wide as the encoders, as is usual.
-LATENT = {"to_text_latent.weight": 0, "to_speech_latent.weight": 0} | {
-    f"{side}_transformer.transformer.norm.weight": 0 for side in ("text", "speech")
-}
+PROJECTIONS = {"to_text_latent.weight": 0, "to_speech_latent.weight": 0}
+ENCODERS = {f"{side}_transformer.transformer.norm.weight": 0 for side in ("text", "speech")}
 UNKNOWABLE = (
     "text_seq_len: rotary positions have no last one",
     "speech_seq_len: likewise",
@@ -66,11 +64,18 @@ def config_from(shapes: Shapes, known: Mapping[str, Any]) -> Inferred:
             n_speech_layers=speech.n_layers,
             n_speech_heads=speech.heads(told),
             speech_attention_dim=speech.attention_dim,
-            latent_dim=vote(shapes, "the width of the latents", LATENT),
+            latent_dim=_latent_dim(shapes),
         )
     except ValueError as error:
         raise CheckpointError("the sizes of a CLVP contradict each other", found=str(error)) from error
     return Inferred(config=config, assumed=tuple(told.assumed), unknowable=UNKNOWABLE)
+
+
+def _latent_dim(shapes: Shapes) -> int:
+    """Of both projections; where they disagree, that one is right which is as wide as the encoders."""
+    agreed = {shapes[name][0] for name in PROJECTIONS if shapes.get(name)}
+    claims = PROJECTIONS if len(agreed) == 1 else PROJECTIONS | ENCODERS
+    return vote(shapes, "the width of the latents", claims)
 
 
 def theirs(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
