@@ -1,18 +1,15 @@
-"""How a spec drowns in noise step by step, and how the decoder finds it again.
+"""How a spec drowns in noise step by step.
 
 Denoising diffusion (https://arxiv.org/abs/2006.11239) with a learned range of the variance and fewer steps
-than in training (https://arxiv.org/abs/2102.09672), without new noise (https://arxiv.org/abs/2010.02502), and
-with guidance (https://arxiv.org/abs/2207.12598), each as TorToiSe has it. Specs are normalised to -1..1.
+than in training (https://arxiv.org/abs/2102.09672), as TorToiSe has it. Specs are normalised to -1..1.
 
 Axes used in this file:
-    batch    utterances
-    mels     bands of the spectrogram
-    frames   of the spectrogram
-    outputs  of the network: noise in each band, then the share of its variance
-    steps    of the schedule
+    batch   utterances
+    mels    bands of the spectrogram
+    frames  of the spectrogram
+    steps   of the schedule
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate, repeat
 
@@ -20,15 +17,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from retimbre.models.tortoise_diffusion.model import DiffusionDecoder, Hidden, Spec
+from retimbre.models.tortoise_diffusion.model import Spec
 
-Outputs = Float[Tensor, "batch outputs frames"]
 Steps = Int[Tensor, "batch"]
-Denoise = Callable[[Tensor, Tensor], Tensor]  # a noisy spec and its steps -> outputs
 
 N_TRAINED_STEPS = 4000
 FIRST_BETA, LAST_BETA = 0.0001, 0.02  # of a thousand steps; of more, each is smaller in proportion
-GUIDANCE = 2.0  # as TorToiSe speaks
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,10 +32,12 @@ class Schedule:
     Args:
         timesteps: What the network calls each of these steps: its number among the trained ones.
         kept: Share of the spec's energy that is left, in float64; the rest is noise.
+        depth: How deep in the noise a step is, from 0 to 1: guidance is weaker there.
     """
 
     timesteps: Int[Tensor, "steps"]
     kept: Float[Tensor, "steps"]
+    depth: Float[Tensor, "steps"]
 
     def __len__(self) -> int:
         return len(self.kept)
@@ -62,28 +58,37 @@ class Schedule:
         variance = self.betas * (1 - self.kept_before) / (1 - self.kept)
         return torch.cat([variance[1:2], variance[1:]]) if len(self) > 1 else self.betas
 
+    @property
+    def log_ratio(self) -> Float[Tensor, "steps"]:
+        """Natural logarithm of the spec's amplitude over that of the noise."""
+        return (self.kept.log() - (1 - self.kept).log()) / 2
+
     def noised(self, clean: Spec, noise: Spec, steps: Steps) -> Spec:
         """The spec as it is at its step, with this noise."""
-        return _at(self.kept.sqrt(), steps) * clean + _at((1 - self.kept).sqrt(), steps) * noise
+        return at_steps(self.kept.sqrt(), steps) * clean + at_steps((1 - self.kept).sqrt(), steps) * noise
 
     def clean(self, noisy: Spec, noise: Spec, steps: Steps) -> Spec:
         """The spec without its noise."""
-        return _at(self.kept.rsqrt(), steps) * noisy - _at((1 / self.kept - 1).sqrt(), steps) * noise
+        return (
+            at_steps(self.kept.rsqrt(), steps) * noisy - at_steps((1 / self.kept - 1).sqrt(), steps) * noise
+        )
 
     def noise(self, noisy: Spec, clean: Spec, steps: Steps) -> Spec:
         """What must have been the noise."""
-        return (_at(self.kept.rsqrt(), steps) * noisy - clean) / _at((1 / self.kept - 1).sqrt(), steps)
+        return (at_steps(self.kept.rsqrt(), steps) * noisy - clean) / at_steps(
+            (1 / self.kept - 1).sqrt(), steps
+        )
 
     def mean_before(self, noisy: Spec, clean: Spec, steps: Steps) -> Spec:
         """Where the spec was most likely one step earlier."""
         of_clean = self.betas * self.kept_before.sqrt() / (1 - self.kept)
         of_noisy = (1 - self.kept_before) * (1 - self.betas).sqrt() / (1 - self.kept)
-        return _at(of_clean, steps) * clean + _at(of_noisy, steps) * noisy
+        return at_steps(of_clean, steps) * clean + at_steps(of_noisy, steps) * noisy
 
     def log_variance(self, share: Spec, steps: Steps) -> Spec:
         """How far from there it may have been; the network's share says -1 for least, 1 for most."""
         part = (share + 1) / 2
-        smallest, largest = _at(self.smallest_variance.log(), steps), _at(self.betas.log(), steps)
+        smallest, largest = at_steps(self.smallest_variance.log(), steps), at_steps(self.betas.log(), steps)
         return part * largest + (1 - part) * smallest
 
 
@@ -91,83 +96,54 @@ def trained_schedule() -> Schedule:
     """The 4,000 steps of training, each a little larger than the one before."""
     scale = 1000 / N_TRAINED_STEPS
     betas = torch.linspace(FIRST_BETA, LAST_BETA, N_TRAINED_STEPS, dtype=torch.float64) * scale
-    return Schedule(timesteps=torch.arange(N_TRAINED_STEPS), kept=(1 - betas).cumprod(0))
+    return _at_timesteps(torch.arange(N_TRAINED_STEPS), (1 - betas).cumprod(0))
 
 
 def shorter_schedule(n_steps: int) -> Schedule:
-    """`n_steps` of them, evenly spread, with the first and the last.
+    """`n_steps` of them, evenly spread, with the first and the last; a single one is the first.
 
     Raises:
         ValueError: if there are not as many.
     """
-    if not 1 <= n_steps <= N_TRAINED_STEPS:
-        raise ValueError(f"a spec is made in 1 to {N_TRAINED_STEPS} steps, not {n_steps}")
+    _require_steps(n_steps)
     stride = (N_TRAINED_STEPS - 1) / max(1, n_steps - 1)
     # Added up, not multiplied: then what lies half-way is rounded as in TorToiSe.
-    timesteps = torch.tensor([round(place) for place in accumulate(repeat(stride, n_steps - 1), initial=0.0)])
-    return Schedule(timesteps=timesteps, kept=trained_schedule().kept[timesteps])
+    places = [round(place) for place in accumulate(repeat(stride, n_steps - 1), initial=0.0)]
+    return Schedule(
+        timesteps=torch.tensor(places),
+        kept=trained_schedule().kept[places],
+        depth=torch.arange(n_steps, dtype=torch.float64) / n_steps,
+    )
 
 
-def denoiser(
-    model: DiffusionDecoder, aligned: Hidden, schedule: Schedule, *, guidance: float = GUIDANCE
-) -> Denoise:
-    """The network's outputs for noisy specs at steps of a schedule.
+def schedule_by_ratio(n_steps: int) -> Schedule:
+    """`n_steps` of them, with the first and the last, or the first alone. From each to the next the logarithm
+    of the ratio of spec to noise changes by as much, so all have as much to do: a solver wants that.
 
-    Args:
-        model: The network.
-        aligned: What is to be said, from `model.align`.
-        schedule: Whose steps they are.
-        guidance: How far the noise is drawn away from that of nothing said: so far at the last step, hardly
-            at the first, where nothing is to be heard yet. 0 costs half as much.
+    Raises:
+        ValueError: if there are not as many.
     """
-
-    def denoise(noisy: Spec, steps: Steps) -> Outputs:
-        timesteps = schedule.timesteps.to(steps.device)[steps]
-        told = model(noisy, timesteps, aligned)
-        if not guidance:
-            return told
-        untold = model(noisy, timesteps, model.unconditioned(len(noisy), noisy.shape[-1]))
-        noise, share = told.chunk(2, dim=1)
-        pull = (guidance * (1 - steps / len(schedule))).to(noise.dtype).view(-1, 1, 1)
-        return torch.cat([(1 + pull) * noise - pull * untold.chunk(2, dim=1)[0], share], dim=1)
-
-    return denoise
+    _require_steps(n_steps)
+    trained = trained_schedule()
+    first, last = float(trained.log_ratio[0]), float(trained.log_ratio[-1])
+    wanted = torch.linspace(first, last, n_steps, dtype=torch.float64)
+    nearest = torch.searchsorted(-trained.log_ratio, -wanted).tolist()
+    # Trained steps are far apart where little noise is left: there they are taken one after another.
+    apart = accumulate(nearest, lambda before, place: max(before + 1, place))
+    room = range(N_TRAINED_STEPS - n_steps, N_TRAINED_STEPS)
+    places = [min(place, largest) for place, largest in zip(apart, room, strict=True)]
+    return _at_timesteps(torch.tensor(places), trained.kept)
 
 
-@torch.no_grad()
-def sampled(
-    denoise: Denoise,
-    start: Spec,
-    schedule: Schedule,
-    *,
-    new_noise: Callable[[Tensor], Tensor] = torch.randn_like,
-) -> Spec:
-    """A spec found in the noise `start`, with new noise at each step, as TorToiSe does by default."""
-    spec = start
-    for step in reversed(range(len(schedule))):
-        steps = torch.full((len(start),), step, device=start.device)
-        noise, share = denoise(spec, steps).chunk(2, dim=1)
-        clean = schedule.clean(spec, noise, steps).clamp(-1, 1)
-        spec = schedule.mean_before(spec, clean, steps)
-        if step:
-            spec = spec + (schedule.log_variance(share, steps) / 2).exp() * new_noise(spec)
-    return spec
+def _at_timesteps(timesteps: Int[Tensor, "steps"], all_kept: Float[Tensor, "all_steps"]) -> Schedule:
+    return Schedule(timesteps=timesteps, kept=all_kept[timesteps], depth=timesteps.double() / N_TRAINED_STEPS)
 
 
-@torch.no_grad()
-def sampled_without_noise(denoise: Denoise, start: Spec, schedule: Schedule) -> Spec:
-    """A spec found in the noise `start` and determined by it alone (DDIM): good with few steps."""
-    spec = start
-    for step in reversed(range(len(schedule))):
-        steps = torch.full((len(start),), step, device=start.device)
-        noise, _ = denoise(spec, steps).chunk(2, dim=1)
-        clean = schedule.clean(spec, noise, steps).clamp(-1, 1)
-        noise = schedule.noise(spec, clean, steps)  # what it must be after the clamp
-        kept = schedule.kept_before
-        spec = _at(kept.sqrt(), steps) * clean + _at((1 - kept).sqrt(), steps) * noise
-    return spec
+def _require_steps(n_steps: int) -> None:
+    if not 1 <= n_steps <= N_TRAINED_STEPS:
+        raise ValueError(f"a spec is made in 1 to {N_TRAINED_STEPS} steps, not {n_steps}")
 
 
-def _at(values: Float[Tensor, "steps"], steps: Steps) -> Float[Tensor, "batch 1 1"]:
+def at_steps(values: Float[Tensor, "steps"], steps: Steps) -> Float[Tensor, "batch 1 1"]:
     """One value for each utterance, rounded to float32 only here."""
     return values.float().to(steps.device)[steps].view(-1, 1, 1)
