@@ -129,7 +129,7 @@ def test_every_preset_speaks(speak, here, preset):
     few = () if preset == "single_sample" else ("--draw", 2, "--steps", 3)
     ended = speak("--preset", preset, "--seed", 1, "--max-codes", 20, *few, quick=())
 
-    assert facts_of(written(ended, here)[0])["settings"]["sampler"] in ("ancestral", "ddim", "dpm++2m")
+    assert facts_of(written(ended, here)[0])["settings"]["sampler"] in ("ddpm", "ddim", "dpm++2m")
 
 
 @pytest.mark.parametrize(

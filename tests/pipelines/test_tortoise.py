@@ -12,7 +12,8 @@ from retimbre.errors import CheckpointError, DataError, StagesDoNotFit, TextErro
 from retimbre.models.tortoise_ar.decoding import decode
 from retimbre.models.tortoise_ar.sampling import Sampling, choose, uniforms
 from retimbre.models.tortoise_ar.speech_codes import n_until_silence, settled
-from retimbre.models.tortoise_diffusion.schedule import denoiser, sampled, shorter_schedule
+from retimbre.models.tortoise_diffusion.samplers import denoiser, sampled
+from retimbre.models.tortoise_diffusion.schedule import shorter_schedule
 from retimbre.pipelines.tortoise import Drawn, sentences_of
 from retimbre.pipelines.tortoise_estimate import duration, estimate, free_memory
 from retimbre.pipelines.tortoise_set import tortoise_set as open_files
@@ -277,7 +278,7 @@ class TestSettings:
         told = {
             name: (each.n_drawn, each.n_steps, each.guidance > 0)
             for name, each in PRESETS.items()
-            if each.sampler == "ancestral"
+            if each.sampler == "ddpm"
         }
         assert told == {
             "ultra_fast": (16, 30, False),
@@ -303,7 +304,7 @@ class TestSettings:
             ({"guidance": -1.0}, "guidance makes no sense"),
             ({"noise_scale": float("nan")}, "noise_scale makes no sense"),
             ({"temperature": 0.0}, "temperature makes no sense"),
-            ({"sampler": "euler"}, "there is no sampler 'euler': expected ancestral or ddim"),
+            ({"sampler": "euler"}, "there is no sampler 'euler': expected ddpm or ddim"),
             ({"precision": "float16"}, "there is no precision 'float16'"),
             ({"speed": 2}, "there is no setting 'speed'"),
         ],

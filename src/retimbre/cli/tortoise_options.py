@@ -83,7 +83,7 @@ N_STEPS = Annotated[
     _option("--steps", min=1, max=4000, help_text="Of diffusion.  [default: the preset's]"),
 ]
 SAMPLER = Annotated[
-    Literal["ancestral", "ddim", "dpm++2m"] | None,
+    Literal["ddpm", "ddim", "dpm++2m"] | None,
     _option("--sampler", help_text="Of diffusion; the last two need fewer steps.  [default: the preset's]"),
 ]
 GUIDANCE = Annotated[

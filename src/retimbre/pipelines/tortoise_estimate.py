@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from retimbre.models.tortoise_diffusion.schedule import denoiser, shorter_schedule
+from retimbre.models.tortoise_diffusion.samplers import denoiser, schedule_for
 from retimbre.pipelines.tortoise import Sentence, Speaker
 from retimbre.pipelines.tortoise_networks import others_precision
 from retimbre.pipelines.tortoise_settings import Settings
@@ -116,7 +116,9 @@ def _denoising_s(speaker: Speaker, settings: Settings, n_codes: int) -> float:
     latents = torch.randn(1, n_codes, diffusion.config.latent_dim, device=device)
     n_frames = n_frames_of(n_codes, speaker.mel)
     aligned = diffusion.align(latents, speaker.voice.diffusion.to(device).unsqueeze(0), n_frames)
-    denoise = denoiser(diffusion, aligned, shorter_schedule(settings.n_steps), guidance=settings.guidance)
+    denoise = denoiser(
+        diffusion, aligned, schedule_for(settings.sampler, settings.n_steps), guidance=settings.guidance
+    )
     noisy = torch.randn(1, diffusion.config.n_mels, n_frames, device=device)
     steps = torch.zeros(1, dtype=torch.long, device=device)
     return _shortest(lambda: denoise(noisy, steps), 1)

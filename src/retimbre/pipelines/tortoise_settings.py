@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from retimbre.errors import DataError
 from retimbre.models.tortoise_ar.sampling import Sampling
+from retimbre.models.tortoise_diffusion.samplers import Sampler
 from retimbre.nn.packed import Precision
-
-Sampler = Literal["ancestral", "ddim", "dpm++2m"]
 
 MOST_CODES = 500  # 23 seconds, as tortoise-tts has it
 MOST_STEPS = 4000  # of training
@@ -23,7 +22,7 @@ class Settings:
         max_codes: The most codes of a candidate.
         sampling: How codes are drawn.
         n_steps: In which noise becomes a spec.
-        sampler: By which rule: TorToiSe's own, with new noise at each step, or one that needs fewer steps.
+        sampler: By which rule: TorToiSe's own, with new noise at each step, or one that needs fewer.
         guidance: How far each step is drawn away from what it would be without text and voice; 0: not at all,
             in half the time.
         noise_scale: Of the noise that a spec is found in; below 1 for a flatter voice.
@@ -35,7 +34,7 @@ class Settings:
     max_codes: int = MOST_CODES
     sampling: Sampling = field(default_factory=Sampling)
     n_steps: int = 200
-    sampler: Sampler = "ancestral"
+    sampler: Sampler = "ddpm"
     guidance: float = 2.0
     noise_scale: float = 1.0
     precision: Precision = "float32"

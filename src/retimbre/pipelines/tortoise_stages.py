@@ -28,12 +28,7 @@ from retimbre.models.tortoise_ar.speech_codes import n_until_silence, settled
 from retimbre.models.tortoise_clvp.model import CLVP
 from retimbre.models.tortoise_diffusion.config import spec_of
 from retimbre.models.tortoise_diffusion.model import DiffusionDecoder
-from retimbre.models.tortoise_diffusion.schedule import (
-    denoiser,
-    sampled,
-    sampled_without_noise,
-    shorter_schedule,
-)
+from retimbre.models.tortoise_diffusion.samplers import denoiser, noise_from, schedule_for, spec_from_noise
 from retimbre.models.tortoise_hifigan.model import LatentDecoder
 from retimbre.models.univnet.model import UnivNet
 from retimbre.pipelines.tortoise_settings import Settings
@@ -171,17 +166,15 @@ def spec_of_latents(
     mel = spec_of(diffusion.config)
     n_frames = n_frames_of(latents.shape[1], mel)
     aligned = diffusion.align(latents.to(device), voice.to(device).unsqueeze(0), n_frames)
-    schedule = shorter_schedule(settings.n_steps)
-    denoise = denoiser(diffusion, aligned, schedule, guidance=settings.guidance)
-
-    def noise(like: Tensor) -> Tensor:
-        return torch.randn(like.shape, generator=generator).to(device)
-
-    start = settings.noise_scale * torch.randn(1, mel.n_mels, n_frames, generator=generator).to(device)
-    if settings.sampler == "ancestral":
-        spec = sampled(denoise, start, schedule, new_noise=noise)
-    else:
-        spec = sampled_without_noise(denoise, start, schedule)
+    schedule = schedule_for(settings.sampler, settings.n_steps)
+    spec = spec_from_noise(
+        settings.sampler,
+        denoiser(diffusion, aligned, schedule, guidance=settings.guidance),
+        settings.noise_scale * torch.randn(1, mel.n_mels, n_frames, generator=generator).to(device),
+        schedule,
+        new_noise=noise_from(generator),
+        watch=watch,
+    )
     return logarithms(spec[0], replace(mel, log_range=NORMALISED.log_range)).float().cpu()
 
 
