@@ -93,11 +93,18 @@ def test_the_same_seed_gives_the_same_sound_and_another_seed_another(speaker):
     assert first.samples.shape != other.samples.shape or not first.samples.equal(other.samples)
 
 
+class All(Drawn):
+    """Forgets none, so that they can be looked at."""
+
+    def choose(self, best):
+        self.best = tuple(best)
+
+
 def test_candidates_do_not_depend_on_how_many_are_drawn_together(speaker):
     drawn = {}
     for batch_size in (1, 2, 5):
         settings = dataclasses.replace(QUICK, batch_size=batch_size)
-        drawn[batch_size] = Drawn()
+        drawn[batch_size] = All()
         spoken(speaker(settings), settings, drawn=drawn[batch_size])
 
     assert sorted(drawn[1].codes) == [0, 1, 2, 3, 4]
@@ -108,7 +115,7 @@ def test_candidates_do_not_depend_on_how_many_are_drawn_together(speaker):
 
 
 def test_the_best_candidates_come_first(speaker, files):
-    drawn = Drawn()
+    drawn = All()
     three = spoken(speaker(), n_best=3, drawn=drawn)
 
     clvp = files.load("ranking").model
@@ -146,7 +153,7 @@ class Interrupting(Heard):
 
 def test_candidates_that_are_whole_outlast_an_interruption(speaker):
     settings = dataclasses.replace(QUICK, n_drawn=6, batch_size=4)
-    drawn, expected = Drawn(), Drawn()
+    drawn, expected = All(), All()
     whole = spoken(speaker(settings), settings, drawn=expected)
 
     with pytest.raises(KeyboardInterrupt):
@@ -163,6 +170,18 @@ def test_candidates_that_are_whole_outlast_an_interruption(speaker):
     assert resumed[0].samples.equal(whole[0].samples)
 
 
+def test_what_was_chosen_is_neither_drawn_nor_ranked_again(speaker):
+    drawn, heard = Drawn(), Heard()
+    first = spoken(speaker(), n_best=2, drawn=drawn)
+
+    again = spoken(speaker(listener=heard), n_best=2, drawn=drawn)
+
+    assert sorted(drawn.codes) == sorted(candidate.number for candidate in first)
+    assert [each.score for each in again] == [each.score for each in first]
+    assert again[1].samples.equal(first[1].samples)
+    assert not any("clvp2" in line for line in heard.of("Loaded"))
+
+
 def test_a_start_is_never_spoken(files, speaker):
     """Nothing behind could read it: the ranker has no row for it."""
     ready = speaker(QUICK)
@@ -171,7 +190,7 @@ def test_a_start_is_never_spoken(files, speaker):
         head = files.load("text-to-codes").model.mel_head
         head.weight[AR.start_code], head.bias[AR.start_code] = 0.0, 50.0
     ready.networks.ar.mel_head = head
-    drawn = Drawn()
+    drawn = All()
 
     spoken(ready, QUICK, drawn=drawn)
 
@@ -180,7 +199,7 @@ def test_a_start_is_never_spoken(files, speaker):
 
 def test_a_candidate_without_an_end_is_told_apart(files, speaker):
     short = dataclasses.replace(QUICK, max_codes=4)
-    drawn = Drawn()
+    drawn = All()
 
     found = spoken(speaker(short), short, drawn=drawn)
 

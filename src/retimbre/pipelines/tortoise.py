@@ -61,17 +61,37 @@ class Sentence:
     readable: Readable
 
 
+@dataclass(frozen=True)
+class Choice:
+    """A candidate that was chosen, by its number, and its score where there was a choice."""
+
+    number: int
+    score: float | None
+
+
 @dataclass(kw_only=True)
 class Drawn:
-    """Candidates of one sentence that are whole, by their numbers; an interrupted job goes on from them."""
+    """Candidates of one sentence that are whole, by their numbers; an interrupted job goes on from them.
+
+    Args:
+        best: Once they are ranked: the best, best first. The others are forgotten then.
+    """
 
     codes: dict[int, Int[Tensor, "codes"]] = field(default_factory=dict)
     stopped: dict[int, bool] = field(default_factory=dict)
+    best: tuple[Choice, ...] = ()
 
     def add(self, numbers: Sequence[int], codes: Codes, stopped: Sequence[bool]) -> None:
         """Some more of them."""
         for number, row, has_ended in zip(numbers, codes.cpu(), stopped, strict=True):
             self.codes[number], self.stopped[number] = row, has_ended
+
+    def choose(self, best: Sequence[Choice]) -> None:
+        """All are ranked."""
+        self.best = tuple(best)
+        kept = {choice.number for choice in best}
+        self.codes = {number: row for number, row in self.codes.items() if number in kept}
+        self.stopped = {number: has_ended for number, has_ended in self.stopped.items() if number in kept}
 
 
 def sentences_of(
@@ -146,12 +166,11 @@ class Speaker:
         """
         seeds, drawn = Seeds(seed=seed, sentence=sentence.number), drawn or Drawn()
         symbols = torch.tensor(sentence.readable.rows)
-        self._draw(sentence, symbols, settings, seeds, drawn)
-        numbers = range(settings.n_drawn)
-        scores = self._scores(sentence, symbols, [drawn.codes[number] for number in numbers], settings)
-        best = sorted(numbers, key=lambda number: -scores[number])[:n_best] if scores else numbers[:n_best]
-        for rank, number in enumerate(best, start=1):
-            label = f"{rank} of {len(best)}" if len(best) > 1 else ""
+        if len(drawn.best) < n_best:
+            self._draw(sentence, symbols, settings, seeds, drawn)
+            drawn.choose(self._best(sentence, symbols, drawn, settings)[:n_best])
+        for rank, choice in enumerate(drawn.best[:n_best], start=1):
+            label, number = f"{rank} of {n_best}" if n_best > 1 else "", choice.number
             codes, noise = drawn.codes[number], seeds.noise(number, "spec")
             latents = latents_of(self.networks.ar, self.voice.auto, symbols, codes)
             if self.decoder == "diffusion":
@@ -169,7 +188,7 @@ class Speaker:
                 samples = sound_of_latents(self.networks.latent_decoder, latents, self.voice.auto)
             yield Candidate(
                 number=number,
-                score=scores[number] if scores else None,
+                score=choice.score,
                 has_stopped=drawn.stopped[number],
                 samples=samples,
             )
@@ -211,24 +230,22 @@ class Speaker:
         note = f"{decoding.n_codes} codes{_place(sentence)}"
         self._listener.progress("Candidates", n, total, note)
 
-    def _scores(
-        self,
-        sentence: Sentence,
-        symbols: Int[Tensor, "symbols"],
-        codes: Sequence[Int[Tensor, "codes"]],
-        settings: Settings,
-    ) -> list[float]:
-        """Of all candidates; none where there is no choice."""
-        if len(codes) < 2:
-            return []
+    def _best(
+        self, sentence: Sentence, symbols: Int[Tensor, "symbols"], drawn: Drawn, settings: Settings
+    ) -> list[Choice]:
+        """All candidates, best first."""
+        numbers = sorted(drawn.codes)
+        if len(numbers) < 2:
+            return [Choice(number, None) for number in numbers]
         scores = ranked(
             self.networks.ranker,
             symbols,
-            torch.stack(list(codes)),
+            torch.stack([drawn.codes[number] for number in numbers]),
             batch_size=settings.batch_size,
             watch=self._watch("Ranking", sentence, ""),
         )
-        return scores.tolist()
+        found = [Choice(number, score) for number, score in zip(numbers, scores.tolist(), strict=True)]
+        return sorted(found, key=lambda choice: -(choice.score or 0.0))
 
     def _watch(self, task: str, sentence: Sentence, label: str) -> "_Watch":
         return _Watch(self._listener, task, (label + _place(sentence)).strip())

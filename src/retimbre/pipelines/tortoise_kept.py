@@ -12,10 +12,10 @@ import torch
 from retimbre.checkpoint.read import read
 from retimbre.checkpoint.write import write_safetensors
 from retimbre.errors import CheckpointError
-from retimbre.pipelines.tortoise import Codes, Drawn
+from retimbre.pipelines.tortoise import Choice, Codes, Drawn
 
 ENDING = ".candidates.safetensors"
-KEY = "drawn_for"
+KEY, BEST = "drawn_for", "best"
 
 
 @dataclass(kw_only=True)
@@ -28,6 +28,11 @@ class KeptDrawn(Drawn):
     def add(self, numbers: Sequence[int], codes: Codes, stopped: Sequence[bool]) -> None:
         """Some more of them."""
         super().add(numbers, codes, stopped)
+        self.store.write()
+
+    def choose(self, best: Sequence[Choice]) -> None:
+        """All are ranked."""
+        super().choose(best)
         self.store.write()
 
 
@@ -63,7 +68,9 @@ class KeptCandidates:
                 row = contents.tensors[name]
                 drawn = self.of(int(sentence))
                 drawn.codes[int(number)], drawn.stopped[int(number)] = row[:-1].clone(), bool(row[-1])
-        except (CheckpointError, ValueError) as error:
+            for each, best in json.loads(contents.metadata[BEST]).items():
+                self.of(int(each)).best = tuple(Choice(int(number), score) for number, score in best)
+        except (CheckpointError, ValueError, KeyError) as error:
             return f"{self.path.name} cannot be used ({error}): drawn anew"
         return None
 
@@ -80,8 +87,12 @@ class KeptCandidates:
             for sentence, drawn in self.sentences.items()
             for number, codes in drawn.codes.items()
         }
+        best = {
+            str(sentence): [[choice.number, choice.score] for choice in drawn.best]
+            for sentence, drawn in self.sentences.items()
+        }
         if tensors:
-            write_safetensors(self.path, tensors, {KEY: self.key})
+            write_safetensors(self.path, tensors, {KEY: self.key, BEST: json.dumps(best)})
 
     def remove(self) -> None:
         """Everything is spoken."""

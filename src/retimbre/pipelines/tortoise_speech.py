@@ -139,7 +139,8 @@ def _speak(
 ) -> Iterator[Path]:
     """One text; its files grow sentence by sentence, and can be heard meanwhile."""
     paths = _paths(name, speaker.voice, request)
-    kept = KeptCandidates(path=paths[0].with_name(f"{name}{ENDING}"), facts=facts)
+    decides = {**facts, "n_best": request.n_best}
+    kept = KeptCandidates(path=paths[0].with_name(f"{name}{ENDING}"), facts=decides)
     if note := kept.read():
         listener.say("Candidates", note)
     spoken: list[list[dict[str, Any]]] = [[] for _ in paths]
