@@ -245,10 +245,14 @@ def measure(
             continue
         print(f"\n{stage.name}: {stage.what.format(**asdict(sizes))}", flush=True)
         n_rounds = given.rounds if stage.is_timed else 0
+        if is_decoding := stage.name.startswith("decode"):
+            limits = limits.or_better(measure_limits(patience_s=given.patience, is_tiny=given.folder is None))
+            facts["limits"] = asdict(limits)
+            print(f"  {limits.text}", flush=True)
         held = contest(stage.name, sides, n_rounds=n_rounds, patience_s=given.patience)
         for each in held.contestants:
             line = told(each, stage, held.contestants)
-            if stage.name.startswith("decode") and each.seconds:
+            if is_decoding and each.seconds:
                 line += "; " + of_the_limit(each, stage, limits, n_weights, sizes)
             print(f"  {line}", flush=True)
         peaks = [f"{side} {n / 1e9:.1f} GB" for side, n in held.peak_bytes.items() if n]

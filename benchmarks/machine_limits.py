@@ -34,6 +34,13 @@ class Limits:
         products = ", ".join(f"{kind} {flop / 1e9:,.0f} GFLOP/s" for kind, flop in self.flop_per_s.items())
         return f"memory is read at {self.read_bytes_per_s / 1e9:.1f} GB/s; matrix products: {products}"
 
+    def or_better(self, other: "Limits") -> "Limits":
+        """The best of two measurements: whatever else went on only made one of them worse."""
+        flop_per_s = {kind: max(flop, other.flop_per_s[kind]) for kind, flop in self.flop_per_s.items()}
+        return Limits(
+            read_bytes_per_s=max(self.read_bytes_per_s, other.read_bytes_per_s), flop_per_s=flop_per_s
+        )
+
     def least_seconds(self, *, n_weights: int, weight_bytes: int, n_rows: int) -> float:
         """For one use of all weights on so many rows: reading them, or computing, whichever takes longer."""
         kind = "float32" if weight_bytes == 4 else "bfloat16"

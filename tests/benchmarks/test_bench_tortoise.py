@@ -169,3 +169,14 @@ def test_the_limit_is_what_takes_longer_reading_or_computing(monkeypatch):
     assert limits.least_seconds(n_weights=100, weight_bytes=4, n_rows=1) == 40.0
     assert limits.least_seconds(n_weights=100, weight_bytes=4, n_rows=40) == 80.0
     assert limits.least_seconds(n_weights=100, weight_bytes=1, n_rows=40) == 10.0
+
+
+def test_of_two_measurements_of_the_machine_the_better_one_holds(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from machine_limits import Limits
+
+    one = Limits(read_bytes_per_s=10.0, flop_per_s={"float32": 100.0, "bfloat16": 300.0})
+    other = Limits(read_bytes_per_s=12.0, flop_per_s={"float32": 90.0, "bfloat16": 800.0})
+
+    both = Limits(read_bytes_per_s=12.0, flop_per_s={"float32": 100.0, "bfloat16": 800.0})
+    assert one.or_better(other) == other.or_better(one) == both
