@@ -218,6 +218,21 @@ def test_what_no_piece_stands_for_is_said(speak):
     assert '"漢"' in ended.err
 
 
+def test_what_has_no_letter_is_left_out_and_said(speak):
+    ended = speak("--seed", 1, text="One two three. | 🙂")
+
+    assert ended.code == 0
+    assert 'left out, because no letters stand for it: "🙂"' in ended.err
+    assert "nothing to speak" in speak(text="?!?").error
+
+
+def test_a_sentence_that_is_too_long_is_refused_before_anything_is_drawn(speak):
+    ended = speak("--no-split-text", text="q x z " * 200)
+
+    assert "a sentence is too long for this network: expected at most 401 pieces of text" in ended.error
+    assert "Loaded" not in ended.err
+
+
 def test_without_diffusion_the_other_decoder_speaks(speak, here):
     path = written(speak("--decoder", "hifigan", "--seed", 1), here)[0]
 

@@ -14,7 +14,7 @@ from retimbre.models.tortoise_ar.sampling import Sampling, choose, uniforms
 from retimbre.models.tortoise_ar.speech_codes import n_until_silence, settled
 from retimbre.models.tortoise_diffusion.samplers import denoiser, sampled
 from retimbre.models.tortoise_diffusion.schedule import shorter_schedule
-from retimbre.pipelines.tortoise import Drawn, sentences_of
+from retimbre.pipelines.tortoise import Drawn, pieces_of, sentences_of
 from retimbre.pipelines.tortoise_estimate import duration, estimate, free_memory
 from retimbre.pipelines.tortoise_set import tortoise_set as open_files
 from retimbre.pipelines.tortoise_settings import PRESETS, Settings, settings_from
@@ -23,7 +23,7 @@ from retimbre.pipelines.tortoise_stages import Seeds, as_read, n_frames_of
 from retimbre.text.bpe import Vocabulary
 
 QUICK = settings_from("standard", n_drawn=5, n_steps=3, max_codes=60)
-(HELLO,) = sentences_of("Hello there, Mr. Smith.", Vocabulary.tortoise())
+(HELLO,) = sentences_of(pieces_of("Hello there, Mr. Smith.", Vocabulary.tortoise()))
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +241,7 @@ def test_latents_become_sound_without_diffusion(speaker):
 
 
 def test_what_voice_and_text_are_changes_the_sound(speaker):
-    (other,) = sentences_of("Good evening to you, dear friends.", Vocabulary.tortoise())
+    (other,) = sentences_of(pieces_of("Good evening to you, dear friends.", Vocabulary.tortoise()))
     first = spoken(speaker())[0].samples
 
     assert first.shape != spoken(speaker(seed=5))[0].samples.shape or not first.equal(
@@ -265,14 +265,14 @@ def test_a_long_text_is_spoken_in_sentences_and_a_silent_one_not_at_all():
     vocabulary = Vocabulary.tortoise()
     text = "This is a sentence of some length, which goes on for a while before it ends. " * 6
 
-    found = sentences_of(text + '"!?"', vocabulary)
+    found = sentences_of(pieces_of(text + '"!?"', vocabulary))
 
     assert len(found) > 1
     assert [(each.number, each.total) for each in found] == [(n, len(found)) for n in range(len(found))]
     assert " ".join(each.readable.text for each in found).startswith("this is a sentence of some length, ")
-    assert len(sentences_of(text, vocabulary, splits=False)) == 1
+    assert len(sentences_of(pieces_of(text, vocabulary, splits=False))) == 1
     with pytest.raises(TextError, match="nothing to speak"):
-        sentences_of(" ?! ", vocabulary)
+        sentences_of(pieces_of(" ?! ", vocabulary))
 
 
 def test_a_sentence_that_is_too_long_is_refused(files):

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from building.tortoise_set import AR, tiny_tortoise_set
-from retimbre.pipelines.tortoise import Drawn, sentences_of
+from retimbre.pipelines.tortoise import Drawn, pieces_of, sentences_of
 from retimbre.pipelines.tortoise_set import tortoise_set as open_files
 from retimbre.pipelines.tortoise_settings import settings_from
 from retimbre.pipelines.tortoise_speaker import VoiceChoice, speaker_of
@@ -93,7 +93,7 @@ def test_tortoise_itself_makes_the_same_sound(tmp_path, monkeypatch, guidance):
     files = open_files(tiny_tortoise_set(tmp_path / "set", autoregressive=network))
     settings = settings_from("standard", n_drawn=6, n_steps=7, max_codes=90, guidance=guidance)
     speaker = speaker_of(files, VoiceChoice(), settings)
-    (sentence,) = sentences_of(TEXT, files.vocabulary)
+    (sentence,) = sentences_of(pieces_of(TEXT, files.vocabulary))
     drawn = All()
     (ours,) = speaker.spoken(sentence, settings, seed=3, drawn=drawn)
 

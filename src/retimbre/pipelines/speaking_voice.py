@@ -9,7 +9,7 @@ import torch
 
 from retimbre.audio.waveform import Audio
 from retimbre.jobs.listener import Listener
-from retimbre.pipelines.tortoise import Speaker, sentences_of, some_seed
+from retimbre.pipelines.tortoise import Speaker, pieces_of, sentences_of, some_seed
 from retimbre.pipelines.tortoise_settings import Settings, settings_from
 from retimbre.pipelines.tortoise_speaker import VoiceChoice, open_set, speaker_of
 from retimbre.pipelines.tortoise_voices import TortoiseVoice
@@ -61,7 +61,7 @@ class SpeakingVoice:
     def _spoken(self, text: str, n: int, seed: int | None) -> Iterator[list[Take]]:
         chosen = some_seed() if seed is None else seed
         vocabulary = self.speaker.networks.files.vocabulary
-        for sentence in sentences_of(text, vocabulary, language=self.language):
+        for sentence in sentences_of(pieces_of(text, vocabulary, language=self.language)):
             best = self.speaker.spoken(sentence, self.settings, seed=chosen, n_best=n)
             yield [
                 Take(audio=Audio(samples=each.samples, sample_rate_hz=self.sample_rate_hz), score=each.score)

@@ -19,6 +19,7 @@ from retimbre.pipelines.tortoise_settings import Settings
 from retimbre.pipelines.tortoise_stages import (
     Drawing,
     Seeds,
+    Watch,
     latents_of,
     ranked,
     sound_of,
@@ -94,20 +95,26 @@ class Drawn:
         self.stopped = {number: has_ended for number, has_ended in self.stopped.items() if number in kept}
 
 
-def sentences_of(
+def pieces_of(
     text: str, vocabulary: Vocabulary, *, language: str = "en", splits: bool = True
-) -> list[Sentence]:
-    """The pieces of a text that are spoken one after another.
+) -> list[Readable]:
+    """The pieces of a text, also those in which there is nothing to speak."""
+    pieces = tortoise_pieces(text) if splits else (text,)
+    return [read(piece, vocabulary, language=language) for piece in pieces]
+
+
+def sentences_of(pieces: Sequence[Readable]) -> list[Sentence]:
+    """Those that are spoken one after another: the others have no letter in them.
 
     Raises:
-        TextError: there is nothing to speak in it.
+        TextError: there is none.
     """
-    pieces = tortoise_pieces(text) if splits else (text,)
-    found = [read(piece, vocabulary, language=language) for piece in pieces]
-    spoken = [readable for readable in found if not readable.is_silent]
+    spoken = [piece for piece in pieces if not piece.is_silent]
     if not spoken:
         raise TextError(
-            "there is nothing to speak", expected="a text with a word in it", found=repr(text[:80])
+            "there is nothing to speak",
+            expected="a text with a word in it",
+            found=repr(" ".join(piece.text for piece in pieces)[:80]),
         )
     return [
         Sentence(number=number, total=len(spoken), readable=readable)
@@ -170,28 +177,35 @@ class Speaker:
             self._draw(sentence, symbols, settings, seeds, drawn)
             drawn.choose(self._best(sentence, symbols, drawn, settings)[:n_best])
         for rank, choice in enumerate(drawn.best[:n_best], start=1):
-            label, number = f"{rank} of {n_best}" if n_best > 1 else "", choice.number
-            codes, noise = drawn.codes[number], seeds.noise(number, "spec")
+            codes = drawn.codes[choice.number]
             latents = latents_of(self.networks.ar, self.voice.auto, symbols, codes)
-            if self.decoder == "diffusion":
-                assert self.voice.diffusion is not None  # asked before a voice is made
-                spec = spec_of_latents(
-                    self.networks.diffusion,
-                    latents,
-                    self.voice.diffusion,
-                    settings=settings,
-                    generator=noise,
-                    watch=self._watch("Spec", sentence, label),
-                )
-                samples = sound_of(self.networks.vocoder, spec, seeds.noise(number, "sound"))
-            else:
-                samples = sound_of_latents(self.networks.latent_decoder, latents, self.voice.auto)
+            watch = self._watch("Spec", sentence, f"{rank} of {n_best}" if n_best > 1 else "")
             yield Candidate(
-                number=number,
+                number=choice.number,
                 score=choice.score,
-                has_stopped=drawn.stopped[number],
-                samples=samples,
+                has_stopped=drawn.stopped[choice.number],
+                samples=self._sound(latents, choice.number, settings, seeds, watch),
             )
+
+    def _sound(
+        self,
+        latents: Float[Tensor, "1 heard dim"],
+        number: int,
+        settings: Settings,
+        seeds: Seeds,
+        watch: Watch,
+    ) -> Float[Tensor, "samples"]:
+        if self.decoder != "diffusion" or self.voice.diffusion is None:
+            return sound_of_latents(self.networks.latent_decoder, latents, self.voice.auto)
+        spec = spec_of_latents(
+            self.networks.diffusion,
+            latents,
+            self.voice.diffusion,
+            settings=settings,
+            generator=seeds.noise(number, "spec"),
+            watch=watch,
+        )
+        return sound_of(self.networks.vocoder, spec, seeds.noise(number, "sound"))
 
     def _draw(
         self,

@@ -14,11 +14,13 @@ from retimbre.data.manifest import read_filelist, read_utf8
 from retimbre.errors import DataError, TextError
 from retimbre.jobs.listener import Listener, Silent
 from retimbre.pipelines.lines import name_of
-from retimbre.pipelines.tortoise import Candidate, Sentence, Speaker, sentences_of, some_seed
+from retimbre.pipelines.tortoise import Candidate, Sentence, Speaker, pieces_of, sentences_of, some_seed
 from retimbre.pipelines.tortoise_estimate import estimate, free_memory
 from retimbre.pipelines.tortoise_kept import ENDING, KeptCandidates
+from retimbre.pipelines.tortoise_set import TortoiseSet
 from retimbre.pipelines.tortoise_settings import Settings
 from retimbre.pipelines.tortoise_speaker import VoiceChoice, open_set, speaker_of
+from retimbre.pipelines.tortoise_stages import require_places
 from retimbre.pipelines.tortoise_voice_files import save_voice
 from retimbre.pipelines.tortoise_voices import TortoiseVoice
 
@@ -66,25 +68,19 @@ def speak_texts(
     listener = listener or Silent()
     texts = texts_of(request)
     files = open_set(models, request.assume)
+    jobs = {name: _sentences(text, files, request, listener) for name, text in texts.items()}
     speaker = speaker_of(files, request.who, request.settings, listener)
     if request.save_voice:
         save_voice(speaker.voice, request.save_voice)
         listener.say("Voice", f"saved as {request.save_voice}")
-    jobs = {
-        name: sentences_of(text, files.vocabulary, language=request.language, splits=request.splits)
-        for name, text in texts.items()
-    }
-    for note in dict.fromkeys(
-        note for job in jobs.values() for each in job for note in each.readable.notes()
-    ):
-        listener.say("Text", note)
     seed = some_seed() if request.seed is None else request.seed
     if request.seed is None:
         listener.say("Seed", f"{seed} (the same with --seed {seed})")
     everything = [sentence for job in jobs.values() for sentence in job]
     plan = estimate(speaker, everything, request.settings, request.n_best)
-    listener.say("Plan", plan.to_text(free_memory(speaker.networks.device)))
-    if (free := free_memory(speaker.networks.device)) is not None and plan.n_bytes > free:
+    free = free_memory(speaker.networks.device)
+    listener.say("Plan", plan.to_text(free))
+    if free is not None and plan.n_bytes > free:
         listener.say("Memory", "that may be too little: --batch-size 4, or --precision bfloat16, need less")
     for name, sentences in jobs.items():
         facts = facts_of_job(texts[name], speaker, request, seed)
@@ -165,6 +161,16 @@ def _speak(
         if scores := [each["score"] for each in said if each["score"] is not None]:
             listener.say("Score", f"{path.name}: {sum(scores) / len(scores):.3f}")
         yield path
+
+
+def _sentences(text: str, files: TortoiseSet, request: SpeechRequest, listener: Listener) -> list[Sentence]:
+    """Those of one text; whatever is not read as it stands is said."""
+    pieces = pieces_of(text, files.vocabulary, language=request.language, splits=request.splits)
+    for note in dict.fromkeys(note for piece in pieces for note in piece.notes()):
+        listener.say("Text", note)
+    for piece in pieces:
+        require_places(len(piece.rows), files.reports["text-to-codes"].config)
+    return sentences_of(pieces)
 
 
 def _facts(sentence: Sentence, candidate: Candidate) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from retimbre.audio.mel import MelSpec, logarithms, tortoise_univnet_mel100
 from retimbre.errors import TextError
+from retimbre.models.tortoise_ar.config import UnifiedVoiceConfig
 from retimbre.models.tortoise_ar.decoding import Decoding, Rows, Scores, Seen
 from retimbre.models.tortoise_ar.model import UnifiedVoice
 from retimbre.models.tortoise_ar.sampling import choose, generator_of, uniforms
@@ -108,14 +109,20 @@ def as_read(symbols: Symbols, ar: UnifiedVoice) -> Int[Tensor, "1 symbols_and_en
     Raises:
         TextError: it is longer than the network has places for.
     """
-    if len(symbols) + 1 > ar.config.max_symbols:
+    require_places(len(symbols), ar.config)
+    return functional.pad(symbols, (0, 1), value=END).unsqueeze(0)
+
+
+def require_places(n_symbols: int, config: UnifiedVoiceConfig) -> None:
+    """Raise TextError if a sentence of so many symbols is longer than a network has places for."""
+    most = config.max_symbols - 1  # one is for the end
+    if n_symbols > most:
         raise TextError(
             "a sentence is too long for this network",
-            expected=f"at most {ar.config.max_symbols - 1} pieces of text",
-            found=str(len(symbols)),
+            expected=f"at most {most} pieces of text",
+            found=str(n_symbols),
             do="write shorter sentences, or let long ones be split",
         )
-    return functional.pad(symbols, (0, 1), value=END).unsqueeze(0)
 
 
 @torch.no_grad()
