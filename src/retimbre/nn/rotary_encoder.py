@@ -100,7 +100,7 @@ def rotate(x: PerHead, angles: Angles) -> PerHead:
         torch.addcmul(first * cosine, second, sine, value=-1),
         torch.addcmul(second * cosine, first, sine),
     )
-    return torch.cat([*turned, x[..., n_turning:]], dim=-1)
+    return torch.cat([*turned, x[..., n_turning:]], dim=-1).to(x.dtype)
 
 
 class RotaryAttention(nn.Module):

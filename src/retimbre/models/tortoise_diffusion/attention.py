@@ -93,12 +93,12 @@ class AttentionBlock(nn.Module):
         query, key, value = of_heads.permute(3, 0, 2, 1, 4)
         # Checkpoint quirk: the gain by distance is multiplied by the root of the head's width.
         # Kept for the sake of released weights; pinned by test_distance_counts_by_the_root_of_a_head.
-        gains = self.relative_pos_embeddings(n_times).to(query.dtype) * math.sqrt(head_dim)
+        gains = self.relative_pos_embeddings(n_times) * math.sqrt(head_dim)
         # Of keys in reverse order, the gains for each query are a window into one and the same row, one place
         # further than that of the query before: nothing of the size of queries times keys is stored.
         windows = gains.unfold(1, n_times, 1)
-        if not windows.is_cpu:
-            windows = windows.contiguous()  # elsewhere kernels want rows that begin at round addresses
+        if not windows.is_cpu:  # elsewhere kernels want one type, and rows that begin at round addresses
+            windows = windows.to(query.dtype).contiguous()
         mixed = functional.scaled_dot_product_attention(
             query, key.flip(2), value.flip(2), attn_mask=windows.unsqueeze(0)
         )
