@@ -49,7 +49,7 @@ FREE_BYTES_PER_SIDE = 2 << 30  # for inputs, results and second copies of weight
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """Of what is spoken. The defaults are sentences of five seconds, and a vocoder's ten."""
+    """Of what is spoken, and how long a measurement is. The defaults: five seconds, and a vocoder's ten."""
 
     n_symbols: int = 60
     n_codes: int = 60
@@ -59,9 +59,20 @@ class Sizes:
     n_ranked: int = 150
     n_vocoded: int = 938
     n_steps: int = 30
+    least_seconds: float = 0.2
 
 
-TINY = Sizes(n_symbols=6, n_codes=5, batch=3, n_latents=7, n_frames=30, n_ranked=9, n_vocoded=12, n_steps=3)
+TINY = Sizes(
+    n_symbols=6,
+    n_codes=5,
+    batch=3,
+    n_latents=7,
+    n_frames=30,
+    n_ranked=9,
+    n_vocoded=12,
+    n_steps=3,
+    least_seconds=0.01,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +172,7 @@ def write_task(place: Path, folder: Path, found: dict[str, Explained], sizes: Si
         "n_codes": sizes.n_codes,
         "batch": sizes.batch,
         "n_steps": sizes.n_steps,
+        "least_seconds": sizes.least_seconds,
         "results": str(place),
     }
     write_json(place / "task.json", task)

@@ -84,7 +84,8 @@ def child(monkeypatch, tmp_path):
 
     torch.save({}, tmp_path / "inputs.pt")
     task = {"folder": ".", "inputs": str(tmp_path / "inputs.pt"), "kwargs": {}, "results": str(tmp_path)}
-    (tmp_path / "task.json").write_text(json.dumps(task | {"n_codes": 1, "batch": 1, "n_steps": 1}))
+    sizes = {"n_codes": 1, "batch": 1, "n_steps": 1, "least_seconds": 0.001}
+    (tmp_path / "task.json").write_text(json.dumps(task | sizes))
     (tmp_path / "child.py").write_text(CHILD)
     command = [Path(sys.executable), tmp_path / "child.py", tmp_path / "task.json"]
     side = Side("ours", command, log=tmp_path / "log", environment={"PYTHONPATH": str(BENCHMARKS)})
