@@ -44,7 +44,8 @@ DECODERS = ("gpt.", "mel_head.")  # whose weights are used for each code
 WEIGHT_BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
 N_MELS, SAMPLE_RATE_HZ = 100, 24000
 QUIET, LOUDNESS = -5.0, 2.0  # of a spec, in the natural logarithm
-FREE_BYTES_PER_SIDE = 2 << 30  # for inputs, results and second copies of weights
+BESIDE_WEIGHTS = 2 << 30  # bytes: inputs, results, second copies of weights
+BESIDE_THEIR_SENTENCE = 11 << 30  # TorToiSe's ranker keeps the attention of all its layers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +135,7 @@ def main() -> None:
         sides = start(task, given.reference, n_threads=given.threads)
         for side in sides:
             children.callback(side.close)
-        require_memory(folder, len(sides))
+        require_memory(folder, sides, has_sentence="sentence" in (given.stages or ["sentence"]))
         measure(sides, found, limits, TINY if is_tiny else Sizes(), given)
 
 
@@ -221,20 +222,24 @@ def start(task: Path, reference: str | None, *, n_threads: int) -> list[Side]:
     return [Side("theirs", theirs, log=task.with_name("theirs.log"), environment=alone), *sides]
 
 
-def require_memory(folder: Path, n_sides: int) -> None:
+def require_memory(folder: Path, sides: Sequence[Side], *, has_sentence: bool) -> None:
     """Stop before the machine does.
 
     Raises:
-        NoRoom: A whole sentence on all sides would fill the memory.
+        NoRoom: What is in memory at once on all sides would fill it.
     """
-    n_bytes = sum((folder / f"{name}.pth").stat().st_size for name in FILES[:4])
-    needed, free = n_sides * (n_bytes + FREE_BYTES_PER_SIDE), available_bytes()
-    if free is not None and free < needed and n_bytes > FREE_BYTES_PER_SIDE:
+    sizes = [(folder / f"{name}.pth").stat().st_size for name in FILES[:4]]
+    weights = sum(sizes) if has_sentence else max(sizes)
+    needed = len(sides) * (weights + BESIDE_WEIGHTS)
+    if has_sentence and any(side.name == "theirs" for side in sides):
+        needed += BESIDE_THEIR_SENTENCE - BESIDE_WEIGHTS
+    free = available_bytes()
+    if free is not None and free < needed and weights > BESIDE_WEIGHTS // 2:
         raise NoRoom(
-            "there is too little free memory for all networks on all sides",
+            "there is too little free memory for the networks on all sides",
             expected=f"{needed / 1e9:.0f} GB",
             found=f"{free / 1e9:.0f} GB",
-            do="end other programs, or measure --stages that need fewer networks on another machine",
+            do="end other programs, or leave out the sentence, which needs most: see --stages",
         )
 
 
