@@ -195,8 +195,8 @@ def test_networks_of_other_weights_are_told_and_unknown_ones_are_not_asked_for(s
 
     known = replace(voice(), source=source)
 
-    assert known.other_networks(("text-to-codes", "codes-to-spec", "x"), hash_of) == ("text-to-codes",)
-    assert "x" not in asked
+    assert known.other_networks(("text-to-codes", "codes-to-spec", "ranking"), hash_of) == ("text-to-codes",)
+    assert "ranking" not in asked
 
 
 @pytest.mark.parametrize("source", [{"networks": 3}, {"blend": "x"}, {"blend": [1, {"networks": [2]}]}, {}])
