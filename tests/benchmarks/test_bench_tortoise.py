@@ -15,7 +15,7 @@ STAGES = {
     "same-codes", "decode-1", "decode-16", "latents", "diffusion-call", "guided-step", "clvp", "univnet",
     "random-voices", "sentence",
 }  # fmt: skip
-CLOSE = 1e-4  # of the usual size of the numbers: the same computation in float32
+CLOSE = 3e-4  # of the usual size of the numbers: float32, but packed products add in another order
 CHILD = """
 import torch
 from tortoise_child import Kept, Task, serve
