@@ -147,7 +147,7 @@ def test_a_process_that_ends_is_named_with_its_last_words(child):
 
     from retimbre.errors import RunError
 
-    with pytest.raises(RunError, match=r"the process of 'ours' ended.*found out of memory"):
+    with pytest.raises(RunError, match=r"(?s)the process of 'ours' ended: found .*out of memory"):
         contest("die", [child], n_rounds=1, patience_s=0.0)
 
 
