@@ -2,6 +2,7 @@
 
 import json
 import wave
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,10 +10,12 @@ import soundfile
 import torch
 
 from building.sounds import RATE_HZ, vowel
-from building.tortoise_set import CLVP, DIFFUSION, tiny_tortoise_set
+from building.tortoise_set import CLVP, DIFFUSION, PARTS, tiny_tortoise_set
 from retimbre import load_voice
 from retimbre.audio.files import load_audio
 from retimbre.audio.wav_facts import facts_of
+from retimbre.errors import DataError
+from retimbre.models.tortoise_ar.decoding import Decoding
 from retimbre.models.tortoise_dvae import TORTOISE_DVAE
 from retimbre.models.univnet.config import UnivNetConfig
 
@@ -308,8 +311,6 @@ class TestWrongSets:
         assert "autoregressive.pth, tuned.pth" in error
 
     def test_latents_of_another_width(self, speak, tmp_path):
-        from dataclasses import replace
-
         config = replace(DIFFUSION, latent_dim=64)
         error = speak(models=tiny_tortoise_set(tmp_path / "set", diffusion_decoder=config)).error
 
@@ -317,8 +318,6 @@ class TestWrongSets:
         assert "64 in diffusion_decoder.pth" in error
 
     def test_a_ranker_of_another_codebook(self, speak, tmp_path):
-        from dataclasses import replace
-
         error = speak(models=tiny_tortoise_set(tmp_path / "set", clvp2=replace(CLVP, n_codes=99))).error
 
         assert "99 in clvp2.pth" in error
@@ -330,10 +329,6 @@ class TestWrongSets:
 
 
 def tiny_config(family, **changes):
-    from dataclasses import replace
-
-    from building.tortoise_set import PARTS
-
     part = next(part for part in PARTS.values() if part.family is family)
     return replace(part.config, **changes)
 
@@ -359,8 +354,6 @@ def test_what_cannot_be_is_said(speak, words, said):
 
 def test_a_job_that_was_stopped_goes_on_from_its_candidates(speak, here, monkeypatch):
     """What was drawn lies beside the result until all is spoken."""
-    from retimbre.models.tortoise_ar.decoding import Decoding
-
     whole = written(speak("--seed", 1, "--batch-size", 1, "-o", "whole"), here)[0]
     step, n_steps = Decoding.step, []
 
@@ -383,10 +376,20 @@ def test_a_job_that_was_stopped_goes_on_from_its_candidates(speak, here, monkeyp
     assert not kept[0].exists()
 
 
+def test_another_voice_leaves_the_candidates_of_a_job_that_was_stopped(speak, here, recordings):
+    folder = here / "synthesis_output" / "wav"
+    folder.mkdir(parents=True)
+    stopped = folder / "Good-morning-Dr-Who---random.candidates.safetensors"
+    stopped.write_bytes(b"those of an hour")
+
+    assert speak("--seed", 1, "--voice", recordings).code == 0
+    assert stopped.read_bytes() == b"those of an hour"
+
+
 def test_candidates_of_another_job_are_not_taken(speak, here):
     folder = here / "synthesis_output" / "wav"
     folder.mkdir(parents=True)
-    (folder / "Good-morning-Dr-Who-.candidates.safetensors").write_bytes(b"no such file")
+    (folder / "Good-morning-Dr-Who---random.candidates.safetensors").write_bytes(b"no such file")
 
     ended = speak("--seed", 1)
 
@@ -408,6 +411,34 @@ def test_from_python_it_speaks_streams_and_gives_takes(tortoise_set, monkeypatch
     assert torch.cat([each.samples for each in streamed]).equal(said.samples)
     assert [take.score for take in takes] == sorted([take.score for take in takes], reverse=True)
     assert voice.speak("Hello there.", seed=1).samples.equal(takes[0].audio.samples)
+
+
+@pytest.fixture
+def spoken_by(tortoise_set):
+    """A tiny set from Python: spoken_by(decoder=…)."""
+    quick = {"n_drawn": 3, "n_steps": 2, "max_codes": 30}
+    return lambda **how: load_voice(tortoise_set, **quick, **how).speak("Hello there.", seed=1).samples
+
+
+def test_from_python_everything_can_be_chosen_too(spoken_by, tmp_path):
+    other = tiny_tortoise_set(tmp_path / "other", seed=9)
+    usual = spoken_by()
+
+    for how in ({"decoder": "hifigan"}, {"vocoder": other / "vocoder.pth"}, {"assume": {"heads": 4}}):
+        changed = spoken_by(**how)
+        assert changed.shape != usual.shape or not changed.equal(usual), how
+    with pytest.raises(DataError, match="there is no decoder 'bigvgan': expected diffusion or hifigan"):
+        spoken_by(decoder="bigvgan")
+
+
+@pytest.mark.parametrize("place", [None, "folder"])
+def test_what_only_a_set_understands_is_refused_for_other_models(place, tmp_path):
+    folder = tmp_path / place if place else None
+    if folder:
+        folder.mkdir()
+
+    with pytest.raises(DataError, match="is no set of TorToiSe's models.*preset given for it"):
+        load_voice(folder, preset="fast")
 
 
 def test_help_tells_the_options_of_a_set_apart(retimbre):

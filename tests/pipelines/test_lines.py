@@ -6,7 +6,7 @@ from retimbre.audio.mel import mel_librosa
 from retimbre.errors import DataError
 from retimbre.models.description import Description
 from retimbre.models.fastspeech2.variance import Controls
-from retimbre.pipelines.lines import lines_of
+from retimbre.pipelines.lines import lines_of, names_apart
 from retimbre.pipelines.request import Request
 
 CHARACTERS = Description(
@@ -135,3 +135,14 @@ def test_simple_names_must_differ_without_speaker_and_language(read):
     assert len(read(content)) == 2
     with pytest.raises(DataError, match="found x. Leave out --simple-filenames"):
         read(content, is_simply_named=True)
+
+
+def test_names_of_texts_differ_and_do_not_depend_on_their_order():
+    texts = ["One.", "one!", "two", " two ", "One."]
+
+    names = names_apart(texts)
+
+    assert sorted(names.values()) == ["One.", "one!", "two"]
+    assert len({name.casefold() for name in names}) == 3
+    assert names == names_apart(texts[::-1])
+    assert names["two"] == "two"

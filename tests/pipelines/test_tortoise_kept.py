@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from retimbre.checkpoint.read import read
+from retimbre.checkpoint.write import write_safetensors
 from retimbre.pipelines.tortoise import Choice
 from retimbre.pipelines.tortoise_kept import KeptCandidates
 
@@ -77,6 +79,32 @@ def test_a_damaged_file_is_said_and_not_taken(kept, content):
 
     assert "drawn anew" in store.read()
     assert not store.of(0).codes
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tensors, _: tensors.update({"sentence.0.9": torch.rand(8)}),
+        lambda tensors, _: tensors.update({"sentence.0.9": torch.ones(0, dtype=torch.long)}),
+        lambda tensors, _: tensors.update({"sentence.x.9": torch.ones(8, dtype=torch.long)}),
+        lambda tensors, _: tensors.update({"others": torch.ones(8, dtype=torch.long)}),
+        lambda _, head: head.update(best='{"0": [[7, 0.5]]}'),
+        lambda _, head: head.update(best='{"5": [[0, 0.5]]}'),
+        lambda _, head: head.update(best="no JSON"),
+        lambda _, head: head.pop("best"),
+    ],
+)
+def test_of_a_file_that_holds_something_else_nothing_is_taken(kept, change):
+    store = kept()
+    draw(store, 0, [0, 1])
+    contents = read(store.path)
+    tensors, head = dict(contents.tensors), dict(contents.metadata)
+    change(tensors, head)
+    write_safetensors(store.path, tensors, head)
+    again = kept()
+
+    assert "cannot be used" in again.read()
+    assert not again.sentences
 
 
 def test_nothing_is_left_when_all_is_spoken(kept):

@@ -76,6 +76,18 @@ def name_of(text: str) -> str:
     return slug if len(slug) <= LONGEST_NAME else f"{slug[:LONGEST_NAME]}-{_digest(slug)}"
 
 
+def names_apart(texts: Iterable[str]) -> dict[str, str]:
+    """File name -> text, each text once; where two would have one name, a digest tells them apart."""
+    different = list(dict.fromkeys(text.strip() for text in texts))
+    n_of_name = Counter(name_of(text).casefold() for text in different)  # some disks know no capitals
+
+    def named(text: str) -> str:
+        name = name_of(text)
+        return name if n_of_name[name.casefold()] == 1 else f"{name}-{_digest(text)}"
+
+    return {named(text): text for text in different}
+
+
 def _rows(path: Path) -> Sequence[dict[str, str]]:
     """The lines of a list by their columns; a plain text has only one, without a name."""
     content = read_utf8(path)

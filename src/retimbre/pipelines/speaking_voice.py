@@ -1,6 +1,6 @@
 """SpeakingVoice: a TorToiSe set with one voice, for Python; speak(text) -> Audio."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,27 +71,33 @@ class SpeakingVoice:
 
 def speaking_voice(
     models: Path | Sequence[Path],
-    voice: str = "random",
     *,
-    preset: str = "standard",
+    voice: str | Path = "random",
     voice_seed: int = 0,
+    decoder: str | None = None,
     device: str = "cpu",
     language: str = "en",
+    preset: str = "standard",
+    assume: Mapping[str, Any] | None = None,
     listener: Listener | None = None,
     **changes: Any,  # noqa: ANN401 (checked by Settings)
 ) -> SpeakingVoice:
-    """A set of TorToiSe's models with a voice.
+    """A set of TorToiSe's models with a voice. (More arguments than usual: one for each thing to choose.)
 
     Args:
         models: Their folder, or several files; a file beside a folder takes the place of one in it.
         voice: A folder of recordings, a saved voice, a name below `voices` beside the models, `a&b`, or
             `random`.
+        voice_seed: Of a random voice: which; of recordings: where six seconds are cut from longer ones.
+        decoder: `diffusion` or `hifigan`; None: the first that the models have.
+        language: Of the texts.
         preset: `ultra_fast`, `fast`, `standard`, `high_quality`, …
+        assume: What no tensor of the autoregressive network tells.
         changes: Single values of `Settings` that are other than in the preset.
     """
     settings = settings_from(preset, **changes)
-    who = VoiceChoice(voice=voice, seed=voice_seed, device=device)
-    files = open_set([models] if isinstance(models, Path) else models)
+    who = VoiceChoice(voice=str(voice), seed=voice_seed, decoder=decoder, device=device)
+    files = open_set([models] if isinstance(models, Path) else models, assume)
     return SpeakingVoice(speaker_of(files, who, settings, listener), settings, language)
 
 

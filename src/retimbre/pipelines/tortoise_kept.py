@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from retimbre.checkpoint.read import read
+from retimbre.checkpoint.read import Contents, read
 from retimbre.checkpoint.write import write_safetensors
 from retimbre.errors import CheckpointError
 from retimbre.pipelines.tortoise import Choice, Codes, Drawn
@@ -23,7 +23,6 @@ class KeptDrawn(Drawn):
     """Candidates of one sentence; each batch is written as soon as it is drawn."""
 
     store: "KeptCandidates"
-    sentence: int
 
     def add(self, numbers: Sequence[int], codes: Codes, stopped: Sequence[bool]) -> None:
         """Some more of them."""
@@ -63,20 +62,30 @@ class KeptCandidates:
             contents = read(self.path)
             if contents.metadata.get(KEY) != self.key:
                 return f"{self.path.name} is of another text, voice, seed or setting: drawn anew"
-            for name in contents.tensors:
-                _, sentence, number = name.split(".")
-                row = contents.tensors[name]
-                drawn = self.of(int(sentence))
-                drawn.codes[int(number)], drawn.stopped[int(number)] = row[:-1].clone(), bool(row[-1])
-            for each, best in json.loads(contents.metadata[BEST]).items():
-                self.of(int(each)).best = tuple(Choice(int(number), score) for number, score in best)
+            found = self._found(contents)
         except (CheckpointError, ValueError, KeyError) as error:
             return f"{self.path.name} cannot be used ({error}): drawn anew"
+        self.sentences.update(found)
         return None
+
+    def _found(self, contents: Contents) -> dict[int, KeptDrawn]:
+        found: dict[int, KeptDrawn] = {}
+        for name, row in contents.tensors.items():
+            _, sentence, number = name.split(".")
+            if row.ndim != 1 or len(row) < 2 or row.dtype != torch.int64:
+                raise ValueError(f"{name} is no row of codes")
+            drawn = found.setdefault(int(sentence), KeptDrawn(store=self))
+            drawn.codes[int(number)], drawn.stopped[int(number)] = row[:-1].clone(), bool(row[-1])
+        for each, best in json.loads(contents.metadata[BEST]).items():
+            drawn = found[int(each)]
+            drawn.best = tuple(Choice(int(number), score) for number, score in best)
+            if any(choice.number not in drawn.codes for choice in drawn.best):
+                raise ValueError(f"a candidate that was chosen for sentence {each} is not in it")
+        return found
 
     def of(self, sentence: int) -> KeptDrawn:
         """The candidates of one sentence."""
-        return self.sentences.setdefault(sentence, KeptDrawn(store=self, sentence=sentence))
+        return self.sentences.setdefault(sentence, KeptDrawn(store=self))
 
     def write(self) -> None:
         """All of them."""
@@ -90,6 +99,7 @@ class KeptCandidates:
         best = {
             str(sentence): [[choice.number, choice.score] for choice in drawn.best]
             for sentence, drawn in self.sentences.items()
+            if drawn.best
         }
         if tensors:
             write_safetensors(self.path, tensors, {KEY: self.key, BEST: json.dumps(best)})

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from retimbre.checkpoint.digests import Digests
-from retimbre.errors import CheckpointError, StagesDoNotFit
+from retimbre.errors import CheckpointError, DataError, StagesDoNotFit
 from retimbre.models.identify import identify
 from retimbre.models.load import Loaded, load_model
 from retimbre.models.report import Report
@@ -82,7 +82,9 @@ class TortoiseSet:
             raise _lacking(lacking, f"{why} needs {_and(lacking)}", self.place, self.reports, ())
 
     def require_decoder(self, name: str) -> None:
-        """Raise CheckpointError unless this one of `DECODERS` is there."""
+        """Raise CheckpointError unless this one of `DECODERS` is there; DataError if there is no such one."""
+        if name not in DECODERS:
+            raise DataError(f"there is no decoder '{name}'", expected=" or ".join(DECODERS))
         self.require(DECODERS[name], f"decoder {name}")
 
     def require_ranking(self, n_candidates: int) -> None:

@@ -1,7 +1,6 @@
 """Texts in, sounds on disk out, with TorToiSe: the best candidates of each text, sentence after sentence."""
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from retimbre.audio.wav_facts import add_facts
 from retimbre.data.manifest import read_filelist, read_utf8
 from retimbre.errors import DataError, TextError
 from retimbre.jobs.listener import Listener, Silent
-from retimbre.pipelines.lines import name_of
+from retimbre.pipelines.lines import names_apart
 from retimbre.pipelines.tortoise import Candidate, Sentence, Speaker, pieces_of, sentences_of, some_seed
 from retimbre.pipelines.tortoise_estimate import estimate, free_memory
 from retimbre.pipelines.tortoise_kept import ENDING, KeptCandidates
@@ -90,14 +89,12 @@ def speak_texts(
 def texts_of(request: SpeechRequest) -> dict[str, str]:
     """Name of a file -> text."""
     if request.texts or request.filelist is None:
-        texts = [text.strip() for text in request.texts]
-        named = {text: name_of(text) for text in dict.fromkeys(texts)}
-        return {name: text for text, name in _told_apart(named).items()}
+        return names_apart(request.texts)
     lines = [line.strip() for line in read_utf8(request.filelist).splitlines() if line.strip()]
     if not lines:
         raise DataError(f"{request.filelist} lists nothing", expected="one text per line, or name|text")
     if "|" not in lines[0]:
-        return {name: text for text, name in _told_apart({line: name_of(line) for line in lines}).items()}
+        return names_apart(lines)
     found = {}
     for utterance in read_filelist(request.filelist):
         if utterance.basename in found:
@@ -134,9 +131,10 @@ def _speak(
     listener: Listener,
 ) -> Iterator[Path]:
     """One text; its files grow sentence by sentence, and can be heard meanwhile."""
-    paths = _paths(name, speaker.voice, request)
+    place, ranks = _place(name, speaker.voice, request), range(1, request.n_best + 1)
+    paths = [place.with_name(f"{place.name}{f'--{rank}' if len(ranks) > 1 else ''}.wav") for rank in ranks]
     decides = {**facts, "n_best": request.n_best}
-    kept = KeptCandidates(path=paths[0].with_name(f"{name}{ENDING}"), facts=decides)
+    kept = KeptCandidates(path=place.with_name(f"{place.name}{ENDING}"), facts=decides)
     if note := kept.read():
         listener.say("Candidates", note)
     spoken: list[list[dict[str, Any]]] = [[] for _ in paths]
@@ -148,7 +146,7 @@ def _speak(
             )
             for wav, said, candidate in zip(wavs, spoken, best, strict=True):
                 wav.append(candidate.samples)
-                said.append(_facts(sentence, candidate))
+                said.append(_facts(sentence, candidate, wav.sample_rate_hz))
                 if not candidate.has_stopped:
                     listener.say("Candidates", _cut_off(sentence, candidate))
     finally:  # what is spoken so far can be heard, and tells what it is
@@ -173,13 +171,13 @@ def _sentences(text: str, files: TortoiseSet, request: SpeechRequest, listener: 
     return sentences_of(pieces)
 
 
-def _facts(sentence: Sentence, candidate: Candidate) -> dict[str, Any]:
+def _facts(sentence: Sentence, candidate: Candidate, sample_rate_hz: int) -> dict[str, Any]:
     return {
         "text": sentence.readable.text,
         "candidate": candidate.number,
         "score": candidate.score,
         "has_stopped": candidate.has_stopped,
-        "duration_s": round(len(candidate.samples) / 24000, 3),
+        "duration_s": round(len(candidate.samples) / sample_rate_hz, 3),
     }
 
 
@@ -190,19 +188,7 @@ def _cut_off(sentence: Sentence, candidate: Candidate) -> str:
     )
 
 
-def _paths(name: str, voice: TortoiseVoice, request: SpeechRequest) -> list[Path]:
-    """One for each of the best; a voice's name may hold what no file name can."""
+def _place(name: str, voice: TortoiseVoice, request: SpeechRequest) -> Path:
+    """What the files of a text begin with; a voice's name may hold what no file name can."""
     by = "" if request.is_simply_named else "--" + (re.sub(r"[^\w&.-]+", "-", voice.name) or "voice")
-    ranks = [f"--{rank}" for rank in range(1, request.n_best + 1)] if request.n_best > 1 else [""]
-    return [request.output_dir / "wav" / f"{name}{by}{rank}.wav" for rank in ranks]
-
-
-def _told_apart(named: Mapping[str, str]) -> dict[str, str]:
-    """Text -> name; where names of texts would be the same, they are numbered."""
-    counts = Counter(name.casefold() for name in named.values())
-    seen: Counter[str] = Counter()
-    found = {}
-    for text, name in named.items():
-        seen[name.casefold()] += 1
-        found[text] = f"{name}-{seen[name.casefold()]}" if counts[name.casefold()] > 1 else name
-    return found
+    return request.output_dir / "wav" / f"{name}{by}"

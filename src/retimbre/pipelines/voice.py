@@ -63,6 +63,7 @@ def load_voice(
         path: A text-to-spec checkpoint, or a folder that holds it; or a folder with TorToiSe's models; none:
             the bundled starter voice.
         vocoder: A spec-to-wav checkpoint; none: the one in the folder.
+        device: `cpu`, `cuda`, …
         tortoise: For TorToiSe's models: `voice`, `preset` and whatever else `speaking_voice` takes.
 
     Raises:
@@ -70,21 +71,20 @@ def load_voice(
         StagesDoNotFit: if the vocoder reads another spectrogram than the text-to-spec model writes.
         DataError: if there is no such voice, preset or setting.
     """
-    if path is None:
-        text_to_spec = load_model(starter_text_to_spec(), device=device)
-        return _voice(text_to_spec, load_model(vocoder or starter_spec_to_wav(), device=device))
-    path = Path(path)
-    if path.is_dir() and any(
-        identify(file, is_hashed=False).stage == "text-to-codes" for file in _files(path)
-    ):
-        return speaking_voice(path, device=device, **tortoise)
+    if path is not None and _is_tortoise(Path(path)):
+        models = [Path(path), *([Path(vocoder)] if vocoder else [])]
+        return speaking_voice(models, device=device, **tortoise)
     if tortoise:
         raise DataError(
-            f"{path} is no set of TorToiSe's models",
+            f"{path or 'the starter voice'} is no set of TorToiSe's models",
             expected="a folder with autoregressive.pth and the others",
             found=f"{', '.join(tortoise)} given for it",
             do=f"leave out {', '.join(tortoise)}",
         )
+    if path is None:
+        text_to_spec = load_model(starter_text_to_spec(), device=device)
+        return _voice(text_to_spec, load_model(vocoder or starter_spec_to_wav(), device=device))
+    path = Path(path)
     if path.is_dir():
         found = _in_folder(path, device)
         spec_to_wav = load_model(vocoder, device=device) if vocoder else _only(found, "spec-to-wav", path)
@@ -106,6 +106,12 @@ def _voice(text_to_spec: Loaded, spec_to_wav: Loaded) -> Voice:
 def _in_folder(folder: Path, device: str) -> list[Loaded]:
     """Every checkpoint that lies directly in the folder."""
     return [load_model(file, device=device) for file in _files(folder)]
+
+
+def _is_tortoise(path: Path) -> bool:
+    return path.is_dir() and any(
+        identify(file, is_hashed=False).stage == "text-to-codes" for file in _files(path)
+    )
 
 
 def _files(folder: Path) -> list[Path]:
