@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from building.tortoise_itself import PYTHON, needs_tortoise
+
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 STAGES = {
     "same-codes", "decode-1", "decode-16", "latents", "diffusion-call", "guided-step", "clvp", "univnet",
@@ -39,7 +41,7 @@ def bench(*words, **environment):
         [sys.executable, BENCHMARKS / "bench_tortoise.py", *words, "--rounds", "1", "--threads", "1",
          "--patience", "0"],
         capture_output=True, text=True, check=False,
-        env={key: value for key, value in os.environ.items() if key != "TORTOISE_PYTHON"} | environment,
+        env={key: value for key, value in os.environ.items() if key != PYTHON} | environment,
     )  # fmt: skip
 
 
@@ -61,12 +63,9 @@ def test_every_stage_of_ours_is_measured_without_the_reference(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    "TORTOISE_PYTHON" not in os.environ,
-    reason="TORTOISE_PYTHON is not set: it names a Python that has tortoise-tts 3.0.0",
-)
+@needs_tortoise
 def test_tortoise_itself_gives_the_same_numbers_in_every_stage():
-    done = bench(TORTOISE_PYTHON=os.environ["TORTOISE_PYTHON"])
+    done = bench(**{PYTHON: os.environ[PYTHON]})
 
     assert done.returncode == 0, done.stderr
     assert "failed" not in done.stdout

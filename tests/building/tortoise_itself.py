@@ -12,10 +12,10 @@ needs_tortoise = pytest.mark.skipif(
 )
 
 
-def ask_tortoise(script: str, *words: Path | str) -> str:
-    """Run `script` there with these as its arguments; what it printed."""
+def ask_tortoise(script: str, *words: Path | str, given: str = "") -> str:
+    """Run `script` there with these as its arguments and `given` as its input; what it printed."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     command = [os.environ[PYTHON], "-c", script, *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout

@@ -1,14 +1,13 @@
 """A file for TorToiSe or DL-Art-School has the names, shapes and places that strict loading asks for."""
 
 import json
-import os
-import subprocess
 
 import pytest
 import torch
 
 from building.conversion import FAMILY, TORTOISE, WITH_WEIGHT_NORM, differing, network_of, save, tensors_of
 from building.models import generator_config, save_vocoder
+from building.tortoise_itself import ask_tortoise, needs_tortoise
 from retimbre.checkpoint.read import read
 from retimbre.errors import CheckpointError
 from retimbre.models.load import load_model
@@ -177,10 +176,7 @@ for case in json.load(open(sys.argv[1])):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    "TORTOISE_PYTHON" not in os.environ,
-    reason="TORTOISE_PYTHON is not set: it names a Python that has tortoise-tts 3.0.0",
-)
+@needs_tortoise
 def test_tortoise_itself_loads_every_kind_strictly(tmp_path):
     """The dVAE's class is DL-Art-School's: of it the names are compared above."""
     cases = []
@@ -189,9 +185,5 @@ def test_tortoise_itself_loads_every_kind_strictly(tmp_path):
         kwargs = FAMILY[name].reference_kwargs(TORTOISE[name])
         cases.append({"family": name, "path": str(path), "kwargs": kwargs})
     (tmp_path / "cases.json").write_text(json.dumps(cases))
-    words = [os.environ["TORTOISE_PYTHON"], "-c", TORTOISE_READS, str(tmp_path / "cases.json")]
 
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
-
-    assert done.returncode == 0, done.stderr[-3000:]
+    ask_tortoise(TORTOISE_READS, tmp_path / "cases.json")

@@ -1,14 +1,13 @@
 """A sentence sounds as tortoise-tts itself makes it sound, from the same files, codes and noise."""
 
 import json
-import os
-import subprocess
 from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from building.tortoise_itself import ask_tortoise, needs_tortoise
 from building.tortoise_set import AR, tiny_tortoise_set
 from retimbre.pipelines.tortoise import Drawn, pieces_of, sentences_of
 from retimbre.pipelines.tortoise_set import tortoise_set as open_files
@@ -82,10 +81,7 @@ class All(Drawn):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    "TORTOISE_PYTHON" not in os.environ,
-    reason="TORTOISE_PYTHON is not set: it names a Python that has tortoise-tts 3.0.0",
-)
+@needs_tortoise
 @pytest.mark.parametrize("guidance", [0.0, 2.0])
 def test_tortoise_itself_makes_the_same_sound(tmp_path, monkeypatch, guidance):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -140,13 +136,9 @@ def by_tortoise(folder, files, voice, drawn, settings, best):
         **noise,
     }
     (folder / "case.json").write_text(json.dumps(case))
-    words = [os.environ["TORTOISE_PYTHON"], "-c", TORTOISE]
-    words += [str(folder / name) for name in ("case.json", "given.safetensors", "found.safetensors")]
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-
-    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
-
-    assert done.returncode == 0, done.stderr[-3000:]
+    ask_tortoise(
+        TORTOISE, *(folder / name for name in ("case.json", "given.safetensors", "found.safetensors"))
+    )
     return load_file(folder / "found.safetensors")
 
 

@@ -6,8 +6,6 @@ TORTOISE_PYTHON and write down what `by_tortoise` gives.
 """
 
 import json
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ import soundfile
 import torch
 from safetensors.torch import load_file
 
+from building.tortoise_itself import ask_tortoise, needs_tortoise
 from retimbre.audio.tortoise_norms import tortoise_norms
 from retimbre.models.registry import FAMILIES
 from retimbre.models.tortoise_random_latent.config import RandomLatentConfig
@@ -143,10 +142,7 @@ def test_specs_equal_the_frozen_ones(parity, voices):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    "TORTOISE_PYTHON" not in os.environ,
-    reason="TORTOISE_PYTHON is not set: it names a Python that has tortoise-tts 3.0.0",
-)
+@needs_tortoise
 def test_tortoise_itself_hears_the_same_and_reads_our_files(tmp_path, parity, networks, voices, heard):
     """The voice that is saved for it is read by its own code, from a folder of that name."""
     generators = []
@@ -179,16 +175,5 @@ def by_tortoise(folder, parity, networks, voices, generators):
         torch.save(generator.state_dict(), folder / f"random{number}.pth")
         case["random"].append([{"channels": generator.config.dim}, str(folder / f"random{number}.pth")])
     (folder / "case.json").write_text(json.dumps(case))
-    words = [
-        os.environ["TORTOISE_PYTHON"],
-        "-c",
-        TORTOISE,
-        str(folder / "case.json"),
-        str(folder / "found.json"),
-    ]
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-
-    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
-
-    assert done.returncode == 0, done.stderr[-3000:]
+    ask_tortoise(TORTOISE, folder / "case.json", folder / "found.json")
     return json.loads((folder / "found.json").read_text())
