@@ -21,7 +21,8 @@ from retimbre.evaluate.measures import FREE_RUNNING_MEASURES, MCD, MEASURES, Mea
 from retimbre.matching import plan
 from retimbre.models.description import Description
 from retimbre.pipelines.delay import Delay
-from retimbre.recipe.recipe import Data, Recipe, Training
+from retimbre.recipe.recipe import Data, Recipe
+from retimbre.recipe.training import Training
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -45,8 +46,10 @@ def sections(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[tupl
     """A recipe and its sections, as (dotted name, model)."""
     yield prefix.rstrip("."), model
     for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from sections(field.annotation, f"{prefix}{name}.")
+        may_be_none = get_args(field.annotation)[1:] == (type(None),)
+        kind = get_args(field.annotation)[0] if may_be_none else field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from sections(kind, f"{prefix}{name}.")
 
 
 def recipe_rows(name: str, model: type[BaseModel]) -> list[str]:

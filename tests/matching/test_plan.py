@@ -4,7 +4,7 @@ import pytest
 
 from retimbre.matching.plan import Facts, make_plan
 from retimbre.pipelines.delay import Delay
-from retimbre.recipe.recipe import Optimiser, Training
+from retimbre.recipe.training import Optimiser, Training
 
 IN_TIME = Delay(n_samples=4, correlation=0.93)
 LATE = Delay(n_samples=212, correlation=0.88)

@@ -32,7 +32,7 @@ from retimbre.models.load import load_model, save_model
 from retimbre.pipelines.everyvoice import encode, speak_spec, vocode
 from retimbre.pipelines.synthesis import Request, synthesize_texts
 from retimbre.pipelines.teacher_forcing import teacher_forced_specs, training_item, write_produced_specs
-from retimbre.recipe.recipe import Training
+from retimbre.recipe.training import Training
 from retimbre.text.normalise import TextRules
 from retimbre.text.symbols import everyvoice_symbols
 from retimbre.training.batching import Key

@@ -179,7 +179,9 @@ def test_a_wrong_value_names_what_was_expected_and_found(write, old, new, line, 
 
 
 def test_a_wrong_stage_names_the_possible_ones(write):
-    assert "'text-to-spec' or 'spec-to-wav'" in message(write(TEXT, "spec-to-wav", "vocoder"))
+    assert "'text-to-spec', 'spec-to-wav', 'text-to-codes', 'codes-to-spec' or 'wav-to-codes'" in message(
+        write(TEXT, "spec-to-wav", "vocoder")
+    )
 
 
 @pytest.mark.parametrize("text", ["a: [1", "a: b: c", "\tstage: x"])

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from retimbre.recipe.recipe import Data, Recipe, Training
+from retimbre.recipe.recipe import Data, Recipe
+from retimbre.recipe.training import Training
 
 DATA = Data(recordings=Path("wavs"), filelist=Path("list.csv"))
 

@@ -27,7 +27,8 @@ from retimbre.models.fastspeech2.model import FastSpeech2
 from retimbre.models.hifigan.batch import VocoderItem
 from retimbre.models.hifigan.discriminators import Discriminators
 from retimbre.models.hifigan.model import Generator
-from retimbre.recipe.recipe import Data, Optimiser, Recipe, Training
+from retimbre.recipe.recipe import Data, Recipe
+from retimbre.recipe.training import Optimiser, Training
 from retimbre.training.fastspeech2 import text_to_spec_job
 from retimbre.training.freezing import freeze
 from retimbre.training.hifigan import spec_to_wav_job

@@ -16,7 +16,8 @@ from retimbre.models.fastspeech2.batch import Item, collate
 from retimbre.models.fastspeech2.extend import extended
 from retimbre.models.fastspeech2.model import FastSpeech2
 from retimbre.models.load import load_model
-from retimbre.recipe.recipe import Data, LossWeights, Optimiser, Recipe, Training
+from retimbre.recipe.recipe import Data, Recipe
+from retimbre.recipe.training import LossWeights, Optimiser, Training
 from retimbre.training.everyvoice_state import beginning_of
 from retimbre.training.fabric import make_fabric
 from retimbre.training.fastspeech2 import TextToSpecObjective

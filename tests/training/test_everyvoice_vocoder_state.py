@@ -21,7 +21,8 @@ from retimbre.models.hifigan.batch import VocoderBatch
 from retimbre.models.hifigan.config import DiscriminatorConfig
 from retimbre.models.hifigan.discriminators import Discriminators
 from retimbre.models.load import load_model
-from retimbre.recipe.recipe import Data, Optimiser, Recipe, Training
+from retimbre.recipe.recipe import Data, Recipe
+from retimbre.recipe.training import Optimiser, Training
 from retimbre.training import everyvoice_state
 from retimbre.training.everyvoice_state import beginning_of
 from retimbre.training.fabric import make_fabric

@@ -5,7 +5,7 @@ import torch
 
 from retimbre.models.fastspeech2.batch import collate
 from retimbre.models.load import load_model
-from retimbre.recipe.recipe import LossWeights
+from retimbre.recipe.training import LossWeights
 from retimbre.training.batching import Key
 from retimbre.training.objective import Progress
 

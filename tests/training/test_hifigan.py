@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from retimbre.evaluate.perceptual import perceptual_score
 from retimbre.models.hifigan.batch import VocoderItem
 from retimbre.models.load import load_model
-from retimbre.recipe.recipe import LossWeights
+from retimbre.recipe.training import LossWeights
 from retimbre.training.batching import Key
 from retimbre.training.hifigan import SegmentDataset, delayed
 from retimbre.training.objective import Progress

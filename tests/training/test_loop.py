@@ -9,7 +9,8 @@ from retimbre.errors import RunError
 from retimbre.training.batching import BatchOrder, batch_loader
 from retimbre.training.fabric import make_fabric
 from retimbre.training.loop import train_steps
-from retimbre.training.objective import Progress, Turn
+from retimbre.training.objective import Parts, Progress, Turn
+from retimbre.training.optimisers import optimiser_of
 from retimbre.training.run import _ready
 
 FAMILIES = ("text-to-spec", "spec-to-wav")
@@ -20,7 +21,7 @@ def batches_of(job, settings):
     return batch_loader(job.dataset, order, job.collate, n_workers=0)
 
 
-def train(job, settings, *, batches=None, objective=None, progress=None, **more):
+def train(job, settings, *, batches=None, objective=None, progress=None, optimisers=None, **more):
     """Run the loop; what it logged at each step."""
     fabric = make_fabric(precision=settings.precision, accelerator="cpu")
     logged = []
@@ -32,7 +33,7 @@ def train(job, settings, *, batches=None, objective=None, progress=None, **more)
     train_steps(
         fabric,
         objective or job.objective,
-        _ready(fabric, job, settings),
+        optimisers or _ready(fabric, job, settings),
         batches or batches_of(job, settings),
         progress or Progress(),
         settings,
@@ -314,3 +315,46 @@ def test_batches_of_the_loop_are_those_of_the_order(tiny_job, settings):
     expected = [batch.wave for batch in islice(batches_of(job, chosen), 5)]
     assert len(seen) == 5
     assert all(torch.equal(one, other) for one, other in zip(seen, expected, strict=True))
+
+
+class Halves:
+    """An objective of one linear layer: the losses of a part are its share of the whole batch's mean."""
+
+    def __init__(self):
+        torch.manual_seed(4)
+        self.layer = torch.nn.Linear(3, 1)
+
+    def parts(self):
+        return {"layer": self.layer}
+
+    def turns(self):
+        return (Turn("layer", self.layer, self.losses),)
+
+    def begin(self, batch, progress):
+        return None
+
+    def losses(self, batch, shared, progress):
+        rows, n_all = batch
+        return {"square": self.layer(rows).square().sum() / n_all}
+
+    def validate(self, progress):
+        raise AssertionError("nobody asked")
+
+
+@pytest.mark.parametrize("sizes", [(2, 3), (1, 1, 3), (4, 1)])
+def test_a_batch_in_parts_moves_the_weights_as_the_whole_batch_does(settings, sizes):
+    rows = torch.randn(5, 3, generator=torch.Generator().manual_seed(5))
+    given = settings(steps=1)
+    whole, parted = Halves(), Halves()
+
+    def moved(objective, batch):
+        (turn,) = objective.turns()
+        optimisers = {"layer": optimiser_of(turn, given.optimiser)}
+        (logged,) = train(None, given, batches=[batch], objective=objective, optimisers=optimisers)
+        return logged
+
+    of_whole = moved(whole, (rows, 5))
+    of_parts = moved(parted, Parts(tuple((part, 5) for part in rows.split(sizes))))
+
+    assert of_parts == pytest.approx(of_whole, rel=1e-5)
+    torch.testing.assert_close(parted.layer.weight, whole.layer.weight)

@@ -10,11 +10,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from building.listeners import Heard
 from retimbre.errors import CheckpointError, NoRoom, RecipeError, RunError
 from retimbre.models.load import load_model
 from retimbre.recipe.read import read_recipe
 from retimbre.training.objective import Verdict
-from retimbre.training.run import _optimiser, require_unused, run_folder, seconds_per_step, start
+from retimbre.training.optimisers import Lion, optimiser_of
+from retimbre.training.run import require_unused, run_folder, seconds_per_step, start
+from retimbre.training.state import complete_checkpoints
 
 FAMILIES = ("text-to-spec", "spec-to-wav")
 
@@ -184,7 +187,7 @@ def test_saving_often_or_seldom_changes_no_weight(begin, settings, stage):
     assert is_same(checkpoint(often.run, 5), checkpoint(seldom.run, 5))
 
 
-OPTIMISERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "rms": torch.optim.RMSprop}
+OPTIMISERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "rms": torch.optim.RMSprop, "lion": Lion}
 
 
 @pytest.mark.parametrize("name", OPTIMISERS)
@@ -194,12 +197,12 @@ def test_a_run_of_each_optimiser_goes_on_to_the_same_end(begin, settings, name, 
     begin("text-to-spec", settings(steps=2, checkpoint_every_steps=2, **chosen))
     resumed = begin("text-to-spec", settings(steps=4, checkpoint_every_steps=2, **chosen), is_resumed=True)
     (turn,) = tiny_job("text-to-spec", settings()).objective.turns()
-    optimiser = _optimiser(turn, settings(**chosen))
+    optimiser = optimiser_of(turn, settings(**chosen).optimiser)
     (group,) = optimiser.param_groups
 
     assert is_same(checkpoint(whole.run, 4), checkpoint(resumed.run, 4))
     assert type(optimiser) is OPTIMISERS[name]
-    assert group["eps"] == 1e-6
+    assert name == "lion" or group["eps"] == 1e-6
     assert group["weight_decay"] == 0.1
     assert group["alpha"] == 0.9 if name == "rms" else group["betas"] == (0.7, 0.8)
 
@@ -258,6 +261,29 @@ def test_the_best_weights_are_kept_and_stay_when_later_ones_are_worse(begin, set
         kept = load_file(finished.model)
         expected = checkpoint(finished.run, best)
         assert is_same(kept, {name.removeprefix("model."): tensor for name, tensor in expected.items()})
+
+
+@pytest.mark.parametrize(("scores", "last"), [((9.0, 3.0, 4.0, 5.0, 1.0), 3), ((9.0, 3.0, 4.0, 2.0, 5.0), 4)])
+def test_over_training_stops_the_run_and_keeps_the_best(begin, settings, scores, last):
+    chosen = settings(steps=4, validate_every_steps=1, checkpoint_every_steps=4, patience=2)
+    listener = Heard()
+    finished = begin("text-to-spec", chosen, change=judged(*scores), listener=listener)
+
+    best = scores.index(min(scores[: last + 1]))
+    assert (finished.progress.step, finished.was_interrupted) == (last, False)
+    assert kept_step(finished.run) == best
+    assert [path.name for path in complete_checkpoints(finished.run)] == [f"step-{last:06d}"]
+    assert bool(listener.of("Over-training")) == (last == 3)
+
+
+def test_a_run_that_has_overtrained_stays_at_its_end_when_it_is_resumed(begin, settings):
+    chosen = settings(steps=4, validate_every_steps=1, patience=2)
+    change = judged(9.0, 3.0, 4.0, 5.0, 1.0)
+    before = begin("text-to-spec", chosen, change=change)
+    after = begin("text-to-spec", chosen, change=change, is_resumed=True)
+
+    assert (after.progress.step, after.was_interrupted) == (before.progress.step, False)
+    assert is_same(checkpoint(after.run, 3), checkpoint(before.run, 3))
 
 
 def test_a_resumed_run_remembers_the_best_score(begin, settings):

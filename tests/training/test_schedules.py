@@ -2,7 +2,7 @@
 
 import pytest
 
-from retimbre.recipe.recipe import Optimiser
+from retimbre.recipe.training import Optimiser
 from retimbre.training.schedules import learning_rate
 
 KINDS = ("constant", "noam", "exponential", "cosine")
@@ -75,3 +75,9 @@ def test_a_run_that_is_shorter_than_its_schedule_begins_as_the_whole_one():
 
     assert begun == whole[:120]
     assert begun != rates(n_steps=120, schedule="cosine")
+
+
+def test_at_each_milestone_the_rate_falls_by_its_factor():
+    settings = Optimiser(learning_rate=1.0, schedule="milestones", milestones=(3, 5), gamma=0.5)
+
+    assert [learning_rate(settings, step, 8) for step in range(7)] == [1.0, 1.0, 1.0, 0.5, 0.5, 0.25, 0.25]

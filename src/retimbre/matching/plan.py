@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from retimbre.pipelines.delay import Delay
-from retimbre.recipe.recipe import Training
+from retimbre.recipe.training import Training
 from retimbre.report.contents import Choice
 
 PASSES = 60  # over the speech, so that each second is heard often enough without being learnt by heart

@@ -7,7 +7,8 @@ from time import monotonic
 from retimbre.errors import DataError, RunError
 from retimbre.jobs.listener import Listener
 from retimbre.matching.match import Matched, MatchRequest, match
-from retimbre.recipe.recipe import Data, LossWeights, Optimiser, Recipe, Training
+from retimbre.recipe.recipe import Data, Recipe
+from retimbre.recipe.training import LossWeights, Optimiser, Training
 from retimbre.starter.find import speech_pack, starter_spec_to_wav, starter_text_to_spec
 from retimbre.training.material import prepare_material
 from retimbre.training.run import seconds_per_step, start

@@ -19,7 +19,7 @@ from retimbre.recipe.everyvoice_schema import (
     TextToSpecTraining,
     Training,
 )
-from retimbre.recipe.recipe import Training as OurTraining
+from retimbre.recipe.training import Training as OurTraining
 
 EVERYVOICE_DECAY = 0.999  # of a vocoder's learning rate in each epoch, whatever its files say
 KEPT_IF_ALL = 100  # checkpoints, where EveryVoice keeps every one

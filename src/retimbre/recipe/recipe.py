@@ -3,14 +3,15 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from retimbre.audio.effects import effect_of
+from retimbre.recipe.section import FilePath, Section
+from retimbre.recipe.tortoise import Tortoise
+from retimbre.recipe.training import Training
 
-Stage = Literal["text-to-spec", "spec-to-wav"]
-FilePath = Annotated[Path, PlainSerializer(str)]
-Distance = Literal["mse", "mae"]
+Stage = Literal["text-to-spec", "spec-to-wav", "text-to-codes", "codes-to-spec", "wav-to-codes"]
 ListForm = Literal["psv", "tsv", "csv", "festival", "ljspeech"]
 PunctuationKind = Literal[
     "exclamations",
@@ -36,12 +37,6 @@ def _known_effect(text: str) -> str:
 
 
 EffectWords = Annotated[str, AfterValidator(_known_effect)]
-
-
-class Section(BaseModel):
-    """A part of a recipe: frozen, and no unknown word passes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class DataSet(Section):
@@ -263,92 +258,6 @@ class Discriminators(Section):
     n_scales: int = Field(3, ge=1, description="Of the multi-scale discriminator.")
 
 
-class LossWeights(Section):
-    """What each part of the loss counts. Defaults are EveryVoice's."""
-
-    spec: float = Field(1.0, ge=0, description="Mel loss before the post-net (text-to-spec).")
-    postnet: float = Field(1.0, ge=0, description="Mel loss after the post-net (text-to-spec).")
-    pitch: float = Field(0.1, ge=0, description="Pitch predictor.")
-    energy: float = Field(0.1, ge=0, description="Energy predictor.")
-    duration: float = Field(0.1, ge=0, description="Duration predictor.")
-    attn_ctc: float = Field(0.1, ge=0, description="Alignment, forward-sum loss.")
-    attn_bin: float = Field(0.1, ge=0, description="Alignment, binarisation, at its full strength.")
-    attn_bin_from_step: int = Field(0, ge=0, description="Step at which binarisation starts to grow.")
-    attn_bin_full_step: int = Field(1000, ge=1, description="Step at which binarisation is at full strength.")
-    mel: float = Field(45.0, ge=0, description="Mel loss of the vocoder.")
-    multi_scale: float = Field(
-        0.0,
-        ge=0,
-        description="Mel loss of the vocoder through seven windows; 15 in BigVGAN-v2.",
-    )
-    feature: float = Field(2.0, ge=0, description="Feature matching of the vocoder.")
-    adversarial: float = Field(1.0, ge=0, description="Adversarial loss of the vocoder.")
-    spec_distance: Distance = Field("mse", description="How the text-to-spec mel losses measure.")
-    pitch_distance: Distance = Field("mse", description="How the loss of pitch measures.")
-    energy_distance: Distance = Field("mse", description="How the loss of energy measures.")
-    duration_distance: Distance = Field("mse", description="How the loss of durations measures.")
-
-
-class Optimiser(Section):
-    """How weights move. Defaults are for fine-tuning, not for training from scratch."""
-
-    name: Literal["adamw", "adam", "rms"] = Field("adamw", description="Which one: AdamW, Adam or RMSprop.")
-    learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate, per optimiser step.")
-    betas: tuple[float, float] = Field((0.9, 0.98), description="Decay of the two averages of Adam(W).")
-    alpha: float = Field(0.99, ge=0, lt=1, description="Decay of the average of RMSprop.")
-    eps: float = Field(1e-8, gt=0, description="Added to the denominator.")
-    weight_decay: float = Field(0.01, ge=0, description="Weight decay; decoupled in AdamW.")
-    schedule: Literal["constant", "noam", "exponential", "cosine"] = Field(
-        "constant", description="How the learning rate goes on after the warm-up."
-    )
-    schedule_steps: int | None = Field(
-        None, gt=0, description="Length of a cosine's fall; none: the steps of the run."
-    )
-    warmup_steps: int = Field(0, ge=0, description="Steps of linear warm-up.")
-    decay: float = Field(0.999, gt=0, le=1, description="Factor per 1,000 steps for 'exponential'.")
-    clip_norm: float = Field(1.0, gt=0, description="Largest L2 norm of one optimiser's gradients together.")
-
-
-class Training(Section):
-    """How long, how many at once, and what is written when."""
-
-    steps: int = Field(5000, gt=0, description="Optimiser steps in all (a vocoder's two turns count as one).")
-    batch_size: int = Field(8, gt=0, description="Utterances (or segments) per step.")
-    segment_frames: int = Field(32, gt=0, description="Length of a vocoder's training segment, in frames.")
-    optimiser: Optimiser = Field(Optimiser(), description="How weights move.")
-    loss: LossWeights = Field(LossWeights(), description="What each loss counts.")
-    seed: int = Field(1234, description="Seed of everything random in the run.")
-    precision: Literal["32-true", "bf16-mixed"] = Field("32-true", description="Numbers in the forward pass.")
-    n_workers: int = Field(0, ge=0, description="Processes that load data; results do not depend on it.")
-    discriminators_first_steps: int = Field(
-        0, ge=0, description="Steps in which only the discriminators learn (for a generator that has none)."
-    )
-    adversarial_from_step: int = Field(
-        0, ge=0, description="Step at which discriminators join; before it only the mel loss counts."
-    )
-    continues_base: bool = Field(
-        False,
-        description="Go on with the steps and the optimisers of an EveryVoice base, too.",
-    )
-    frozen: tuple[str, ...] = Field((), description="Tensor names, or their beginnings, that do not move.")
-    spec_source: Literal["real", "produced"] = Field(
-        "real", description="What a vocoder hears: real specs, or what text-to-spec produced (matching)."
-    )
-    produced_prosody: Literal["model", "recording"] = Field(
-        "recording", description="Whose pitch and energy the produced specs that matching trains on have."
-    )
-    target_delay_samples: int = Field(
-        0, description="How late a vocoder's target comes: the delay that it has learnt and is to keep."
-    )
-    log_every_steps: int = Field(20, gt=0, description="One line in metrics.jsonl per so many steps.")
-    validate_every_steps: int = Field(
-        500, gt=0, description="The validation utterances are measured so often."
-    )
-    validate_at_most: int = Field(12, gt=0, description="So many validation utterances at most.")
-    checkpoint_every_steps: int = Field(500, gt=0, description="Everything is saved so often.")
-    keep_checkpoints: int = Field(2, gt=0, description="So many newest complete checkpoints stay.")
-
-
 class Recipe(Section):
     """One training run of one stage."""
 
@@ -364,10 +273,14 @@ class Recipe(Section):
     text_to_spec: TextToSpecModel = Field(TextToSpecModel(), description="Only without a base.")
     spec_to_wav: SpecToWavModel = Field(SpecToWavModel(), description="Only without a base.")
     discriminators: Discriminators = Field(Discriminators(), description="Only where the base has none.")
+    tortoise: Tortoise = Field(Tortoise(), description="Only for TorToiSe's stages.")
     training: Training = Field(Training(), description="The run itself.")
 
     def resolved_against(self, folder: Path) -> "Recipe":
         """The same recipe with every path made absolute, seen from `folder`."""
         data = self.data.resolved_against(folder)
         base = folder / self.base if self.base is not None else None
-        return self.model_copy(update={"data": data, "runs": folder / self.runs, "base": base})
+        tortoise = self.tortoise.resolved_against(folder)
+        return self.model_copy(
+            update={"data": data, "runs": folder / self.runs, "base": base, "tortoise": tortoise}
+        )

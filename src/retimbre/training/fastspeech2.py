@@ -13,7 +13,7 @@ from retimbre.models.fastspeech2.batch import Batch, Item, collate
 from retimbre.models.fastspeech2.loss import Distance, LossWeights, text_to_spec_losses
 from retimbre.models.fastspeech2.model import FastSpeech2
 from retimbre.models.load import save_model
-from retimbre.recipe.recipe import Training
+from retimbre.recipe.training import Training
 from retimbre.training.batching import Key
 from retimbre.training.job import Job
 from retimbre.training.objective import Progress, Turn, Verdict

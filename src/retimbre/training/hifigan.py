@@ -25,7 +25,7 @@ from retimbre.models.hifigan.loss import (
 )
 from retimbre.models.hifigan.model import Generator
 from retimbre.models.load import save_model
-from retimbre.recipe.recipe import Training
+from retimbre.recipe.training import Training
 from retimbre.training.batching import Key, item_random
 from retimbre.training.job import Job
 from retimbre.training.objective import Progress, Turn, Verdict

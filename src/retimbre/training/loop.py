@@ -11,8 +11,8 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 from retimbre.errors import RunError
-from retimbre.recipe.recipe import Training
-from retimbre.training.objective import Objective, Progress, Turn
+from retimbre.recipe.training import Training
+from retimbre.training.objective import Objective, Parts, Progress, Turn
 from retimbre.training.schedules import learning_rate
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def train_steps(
         return progress
     for batch in batches:
         began = perf_counter()
-        batch = fabric.to_device(batch)
-        logged = _step(fabric, objective, turns, trainable, optimisers, batch, progress, settings)
+        parts = batch.parts if isinstance(batch, Parts) else (batch,)
+        logged = _step(fabric, objective, turns, trainable, optimisers, parts, progress, settings)
         progress = replace(
             progress, step=progress.step + 1, seconds=progress.seconds + perf_counter() - began
         )
@@ -56,14 +56,15 @@ def _step(
     turns: tuple[Turn, ...],
     trainable: Mapping[str, list[nn.Parameter]],
     optimisers: Mapping[str, Optimizer],
-    batch: Any,  # noqa: ANN401
+    parts: tuple[Any, ...],
     progress: Progress,
     settings: Training,
 ) -> dict[str, float]:
     """One update of every active turn; what to log, by name."""
     logged: dict[str, Tensor | float] = {}
+    parts = tuple(fabric.to_device(part) for part in parts)
     with fabric.autocast():
-        shared = objective.begin(batch, progress)
+        shared = [objective.begin(part, progress) for part in parts]
     rate = learning_rate(settings.optimiser, progress.step, settings.steps)
     for turn in turns:
         if not turn.is_active(progress):
@@ -73,19 +74,34 @@ def _step(
         for group in optimiser.param_groups:
             group["lr"] = rate
         optimiser.zero_grad(set_to_none=True)
-        with fabric.autocast():
-            losses = turn.losses(batch, shared, progress)
-        total = torch.stack([loss.float() for loss in losses.values()]).sum()
-        _require_finite(losses, total, progress)
-        fabric.backward(total)
+        losses: dict[str, Tensor] = {}
+        for part, begun in zip(parts, shared, strict=True):
+            of_part = _backward(fabric, turn, part, begun, progress)
+            losses = {name: losses.get(name, 0.0) + loss for name, loss in of_part.items()}
         norm = clip_grad_norm_(trainable[turn.name], settings.optimiser.clip_norm)
         _require_finite({f"the gradient of {turn.name}": norm}, norm, progress)
         optimiser.step()
-        logged |= {f"{turn.name}/{name}": loss.detach() for name, loss in losses.items()}
-        logged |= {f"{turn.name}/total": total.detach(), f"{turn.name}/gradient_norm": norm.detach()}
+        logged |= {f"{turn.name}/{name}": loss for name, loss in losses.items()}
+        logged |= {f"{turn.name}/total": sum(losses.values()), f"{turn.name}/gradient_norm": norm.detach()}
     _all_learn(trainable)
     logged["learning_rate"] = rate
     return {name: float(value) for name, value in logged.items()}
+
+
+def _backward(
+    fabric: "Fabric",
+    turn: Turn,
+    part: Any,  # noqa: ANN401
+    shared: Any,  # noqa: ANN401
+    progress: Progress,
+) -> dict[str, Tensor]:
+    """The gradients of one part of a batch, added to those of the parts before; its losses."""
+    with fabric.autocast():
+        losses = turn.losses(part, shared, progress)
+    total = torch.stack([loss.float() for loss in losses.values()]).sum()
+    _require_finite(losses, total, progress)
+    fabric.backward(total)
+    return {name: loss.detach().float() for name, loss in losses.items()}
 
 
 def _only_this_learns(turn: Turn, trainable: Mapping[str, list[nn.Parameter]]) -> None:

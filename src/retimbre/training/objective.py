@@ -18,6 +18,16 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Parts:
+    """A batch that goes through the network part by part, so that less memory is needed.
+
+    The losses of a part are its share of those of the whole batch: they and their gradients are added up.
+    """
+
+    parts: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
 class Turn:
     """One optimiser's share of a step: which part learns, from which losses, and when it takes part."""
 

@@ -22,20 +22,22 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.optim import Adam, AdamW, Optimizer, RMSprop
+from torch.optim import Optimizer
 
 from retimbre.checkpoint.write import write_json, write_text
-from retimbre.errors import RecipeError, RunError
+from retimbre.errors import RunError
 from retimbre.jobs.listener import Listener, Silent
 from retimbre.jobs.lock import only_process
 from retimbre.recipe.read import read_recipe, write_recipe
-from retimbre.recipe.recipe import Recipe, Training
+from retimbre.recipe.recipe import Recipe
+from retimbre.recipe.training import Training
 from retimbre.training.batching import BatchOrder, batch_loader
 from retimbre.training.fabric import make_fabric
 from retimbre.training.job import Job
 from retimbre.training.journal import Journal
 from retimbre.training.loop import train_steps
-from retimbre.training.objective import Progress, Turn
+from retimbre.training.objective import Progress
+from retimbre.training.optimisers import optimiser_of
 from retimbre.training.state import (
     RunState,
     checkpoint_bytes,
@@ -207,20 +209,7 @@ def _ready(fabric: "Fabric", job: Job, settings: Training) -> dict[str, Optimize
     """Modules on their device; one optimiser per turn over the tensors that move."""
     for part in job.objective.parts().values():
         part.to(fabric.device)
-    return {turn.name: _optimiser(turn, settings) for turn in job.objective.turns()}
-
-
-def _optimiser(turn: Turn, settings: Training) -> Optimizer:
-    o = settings.optimiser
-    moving = [p for p in turn.module.parameters() if p.requires_grad]
-    if not moving:
-        raise RecipeError(
-            f"training.frozen leaves nothing of the {turn.name} to learn", do="freeze less of it"
-        )
-    if o.name == "rms":
-        return RMSprop(moving, lr=o.learning_rate, alpha=o.alpha, eps=o.eps, weight_decay=o.weight_decay)
-    kind = AdamW if o.name == "adamw" else Adam
-    return kind(moving, lr=o.learning_rate, betas=o.betas, eps=o.eps, weight_decay=o.weight_decay, fused=True)
+    return {turn.name: optimiser_of(turn, settings.optimiser) for turn in job.objective.turns()}
 
 
 def _begun(job: Job, state: RunState) -> Progress:
@@ -245,6 +234,8 @@ def _go(live: _Live) -> Finished:
     with _stop_on_signal(live):
         if live.progress.best_score is None:  # at the very beginning
             _validate(live)
+        if _has_overtrained(live.progress, live.settings):  # it was resumed after its end
+            batches = iter(())
         live.progress = train_steps(
             live.fabric,
             live.job.objective,
@@ -253,12 +244,19 @@ def _go(live: _Live) -> Finished:
             live.progress,
             live.settings,
             after_step=lambda progress, logged: _after_step(live, progress, logged),
-            is_stopping=lambda: live.stop_asked,
+            is_stopping=lambda: live.stop_asked or _has_overtrained(live.progress, live.settings),
         )
-        was_interrupted = live.progress.step < live.settings.steps
+        is_over = _has_overtrained(live.progress, live.settings)
+        was_interrupted = live.progress.step < live.settings.steps and not is_over
         if was_interrupted:
             save_state(live.run, live.state, live.progress, keep=live.settings.keep_checkpoints)
     live.journal.close()
+    if is_over:
+        live.listener.say(
+            "Over-training",
+            f"no better validation in {live.settings.patience} of them: stopped at step "
+            f"{live.progress.step:,}, the weights of step {live.progress.best_step:,} are kept",
+        )
     if was_interrupted:
         live.listener.say(
             "Stopped", f"at step {live.progress.step:,}; everything is saved, go on with --resume"
@@ -274,10 +272,18 @@ def _after_step(live: _Live, progress: Progress, logged: Mapping[str, float]) ->
         live.journal.write(step, logged, kind="training")
     if step % settings.validate_every_steps == 0 or is_last:
         _validate(live)
+        is_last = is_last or _has_overtrained(live.progress, settings)
     if step % settings.checkpoint_every_steps == 0 or is_last:
         save_state(live.run, live.state, live.progress, keep=settings.keep_checkpoints)
     live.listener.progress("Training", step, settings.steps, _note(live, logged))
     return live.progress
+
+
+def _has_overtrained(progress: Progress, settings: Training) -> bool:
+    """Has validation found nothing better for as long as the recipe waits?"""
+    if not settings.patience or progress.best_step is None:
+        return False
+    return progress.step - progress.best_step >= settings.patience * settings.validate_every_steps
 
 
 def _note(live: _Live, logged: Mapping[str, float]) -> str:

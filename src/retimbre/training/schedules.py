@@ -2,7 +2,7 @@
 
 import math
 
-from retimbre.recipe.recipe import Optimiser
+from retimbre.recipe.training import Optimiser
 
 
 def learning_rate(settings: Optimiser, step: int, n_steps: int) -> float:
@@ -12,6 +12,8 @@ def learning_rate(settings: Optimiser, step: int, n_steps: int) -> float:
         return _noam(peak, max(step, 1), max(warmup, 1))
     if step < warmup:
         return peak * (step + 1) / warmup
+    if settings.schedule == "milestones":
+        return peak * settings.gamma ** sum(step >= milestone for milestone in settings.milestones)
     if settings.schedule == "exponential":
         return float(peak * settings.decay ** ((step - warmup) / 1000))
     if settings.schedule == "cosine":

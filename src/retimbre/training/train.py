@@ -12,7 +12,8 @@ from retimbre.jobs.listener import Listener, Silent
 from retimbre.models.description import Description
 from retimbre.models.load import Loaded, load_model
 from retimbre.recipe.read import read_recipe
-from retimbre.recipe.recipe import MAY_BE_MISSING, Optimiser, Recipe
+from retimbre.recipe.recipe import MAY_BE_MISSING, Recipe
+from retimbre.recipe.training import Optimiser
 from retimbre.training.build import spec_to_wav_from, text_to_spec_from
 from retimbre.training.differences import tell_differences
 from retimbre.training.job import Job

@@ -18,7 +18,7 @@ from retimbre.models.fastspeech2 import model as network_module
 from retimbre.models.fastspeech2.batch import Item, collate
 from retimbre.models.fastspeech2.loss import LossWeights, text_to_spec_losses
 from retimbre.models.fastspeech2.variance import Controls
-from retimbre.recipe.recipe import Optimiser, Training
+from retimbre.recipe.training import Optimiser, Training
 from retimbre.training.fabric import make_fabric
 from retimbre.training.fastspeech2 import TextToSpecObjective
 from retimbre.training.loop import train_steps

@@ -31,7 +31,7 @@ from retimbre.models.hifigan.discriminators import Discriminators
 from retimbre.models.hifigan.from_shapes import config_from
 from retimbre.models.hifigan.loss import discriminator_loss, feature_loss, generator_adversarial_loss
 from retimbre.models.hifigan.model import Generator
-from retimbre.recipe.recipe import Optimiser, Training
+from retimbre.recipe.training import Optimiser, Training
 from retimbre.training.fabric import make_fabric
 from retimbre.training.hifigan import SpecToWavObjective
 from retimbre.training.loop import train_steps
