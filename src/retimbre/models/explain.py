@@ -25,12 +25,6 @@ from retimbre.models.family import Family, Inferred, Shapes, unwrapped
 from retimbre.models.fastspeech2 import FASTSPEECH2
 from retimbre.models.fastspeech2.from_shapes import FEATURES, lacks_features
 from retimbre.models.hifigan import HIFIGAN
-from retimbre.models.hifigan.discriminators import Discriminators
-from retimbre.models.hifigan.from_shapes import (
-    discriminator_config_from,
-    discriminator_ledger,
-    discriminator_tensors,
-)
 from retimbre.models.origin import Origin, assumed_mel, companion_of, origin_of
 from retimbre.models.other_files import recognise
 from retimbre.models.registry import family_of
@@ -79,7 +73,8 @@ class Explained:
         """Those of a vocoder, where its file, or the one beside it, has them."""
         if not self.has_discriminators:
             return {}
-        return discriminator_tensors((read(self.companion) if self.companion else self.contents).tensors)
+        contents = read(self.companion) if self.companion else self.contents
+        return self.family.ledger_of(contents.tensors).only_aside().tensors
 
 
 def explain_file(path: Path, *, stated: Mapping[str, Any] | None = None) -> Explained:
@@ -140,9 +135,8 @@ def _explain(contents: Contents, stated: Mapping[str, Any]) -> Explained:
     _add_features(ledger, family, origin.symbol_features)
     known = {**origin.known, **stated}
     companion = companion_of(contents.path) if family is HIFIGAN else None
-    judges = _judges(
-        discriminator_ledger(outline_of(read(companion).tensors)) if companion else ledger.only_aside(), known
-    )
+    beside = family.ledger_of(outline_of(read(companion).tensors)) if companion else ledger
+    judges = _judges(family, beside.only_aside(), known)
     inferred = _sized(
         family.name, family.config_from, ledger, {**known, **(judges.reference if judges else {})}
     )
@@ -180,13 +174,13 @@ def _family_of(contents: Contents, shapes: Shapes) -> Family:
         ) from error
 
 
-def _judges(ledger: Ledger, known: Mapping[str, Any]) -> Inferred | None:
+def _judges(family: Family, ledger: Ledger, known: Mapping[str, Any]) -> Inferred | None:
     """The sizes of a vocoder's discriminators, if there are any; then they are complete."""
-    if not ledger.tensors:
+    if not ledger.tensors or family.opponents is None:
         return None
     what = "set of discriminators"
-    found = _sized(what, discriminator_config_from, ledger, known)
-    require_complete(what, network_outline(Discriminators, found.config), ledger)
+    found = _sized(what, family.opponents.config_from, ledger, known)
+    require_complete(what, network_outline(family.opponents.build, found.config), ledger)
     return found
 
 

@@ -133,7 +133,8 @@ def _require_possible(found: Explained, to: Format, wish: Wish) -> None:
         (wish.weight_norm and wish.weight_norm not in SPELLINGS[to],
          f"cannot be written for {to} with its weight norm {wish.weight_norm}",
          " or ".join(SPELLINGS[to]) or "none: it has no weight norm", "leave --weight-norm out"),
-        (wish.generator_only and family != "hifigan", "has no generator", "a vocoder", "leave --part out"),
+        (wish.generator_only and not found.family.opponents, "has no generator", "a vocoder",
+         "leave --part out"),
         ((wish.has_masks or wish.variant != VARIANTS[0]) and not is_reader, "has neither variants nor masks",
          "an autoregressive network, for tortoise", "leave --variant and --masks out"),
     )  # fmt: skip
