@@ -18,8 +18,9 @@ from retimbre.checkpoint.read import Contents, read
 from retimbre.checkpoint.shapes import outline_of, shapes_of
 from retimbre.checkpoint.spelling import respelled
 from retimbre.errors import CheckpointError, UnknownFamily
+from retimbre.models.adapter import Adapter
 from retimbre.models.assumptions import Assumption, sentence
-from retimbre.models.complete import network_outline, require_complete
+from retimbre.models.complete import empty_network, network_outline, require_complete
 from retimbre.models.description import Description, sizes_of
 from retimbre.models.family import Family, Inferred, Shapes, unwrapped
 from retimbre.models.fastspeech2 import FASTSPEECH2
@@ -29,7 +30,11 @@ from retimbre.models.origin import Origin, assumed_mel, companion_of, origin_of
 from retimbre.models.other_files import recognise
 from retimbre.models.registry import family_of
 from retimbre.models.tortoise_ar import TORTOISE_AR
+from retimbre.models.tortoise_ar.gpt2 import Projection
 from retimbre.models.tortoise_ar.variants import kwargs_of, told_by_head, variant_of
+from retimbre.nn.lora import Matrix, folded_in, matrices_in
+
+IN_BY_OUT = (Projection,)  # layers whose weight is stored in × out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +51,7 @@ class Explained:
         companion: The file beside it that the discriminators come from, if not from itself.
         has_discriminators: Whether its file, or the one beside it, has a vocoder's discriminators.
         unknowable: What no tensor tells and what the weights do not depend on.
+        adapters: What is folded into its weights, one after another; `models.adapted` puts them here.
     """
 
     family: Family
@@ -62,12 +68,16 @@ class Explained:
     unknowable: tuple[str, ...] = ()
     contents: Contents = field(repr=False)
     features: Tensor | None = field(default=None, repr=False)
+    adapters: tuple[Adapter, ...] = ()
 
     def weights(self) -> dict[str, Tensor]:
-        """All weights under our names."""
+        """All weights under our names, with the adapters folded in."""
         ledger = self.family.ledger_of(self.contents.tensors)
         _add_features(ledger, self.family, self.features)
-        return ledger.tensors
+        tensors = ledger.tensors
+        for adapter in self.adapters:
+            tensors = folded_in(tensors, adapter.pairs, factor=adapter.factor, matrices=matrices_of(self))
+        return tensors
 
     def discriminators(self) -> dict[str, Tensor]:
         """Those of a vocoder, where its file, or the one beside it, has them."""
@@ -75,6 +85,11 @@ class Explained:
             return {}
         contents = read(self.companion) if self.companion else self.contents
         return self.family.ledger_of(contents.tensors).only_aside().tensors
+
+
+def matrices_of(found: Explained) -> dict[str, Matrix]:
+    """Name -> layer, of all of its network that can have an adapter."""
+    return matrices_in(empty_network(found.family.build, found.config), IN_BY_OUT)
 
 
 def explain_file(path: Path, *, stated: Mapping[str, Any] | None = None) -> Explained:
