@@ -1,5 +1,8 @@
 """Named groups: which tensors they hold, and what is said of a name that is none."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from building.conversion import network_of
@@ -110,3 +113,11 @@ def test_what_is_no_group_or_layer_is_named_with_the_nearest_that_is(wrong, said
 def test_other_families_have_no_groups():
     with pytest.raises(RecipeError, match=r"training.moving is for networks of TorToiSe.*found a hifigan"):
         move_only(network_of("hifigan"), ["decoder"], "hifigan")
+
+
+def test_the_page_has_every_group_of_every_family(family):
+    page = (Path(__file__).resolve().parents[2] / "docs" / "adapters.md").read_text(encoding="utf-8")
+    section = re.search(rf"\n`{family}`, for .*?\n\n(\|.*?)\n\n", page, re.S)
+
+    assert section is not None
+    assert re.findall(r"^\| `([a-z-]+)` \|", section[1], re.M) == list(GROUPS[family].patterns)
