@@ -49,7 +49,8 @@ class AttentionBlock(nn.Module):
         """
         normed = self.norm(x)
         # The channels of a head are neighbours: its queries, then its keys, then its values.
-        by_head = self.qkv(normed).unflatten(1, (self.n_heads, -1)).transpose(2, 3)
+        # Contiguous: torch's fused attention reads no other, and its other way keeps every pair of frames.
+        by_head = self.qkv(normed).unflatten(1, (self.n_heads, -1)).transpose(2, 3).contiguous()
         queries, keys, values = by_head.chunk(3, dim=-1)
         if is_last:
             queries, x, normed = queries[:, :, :1], x[:, :, :1], normed[:, :, :1]
