@@ -27,7 +27,6 @@ from retimbre.training.tortoise_limits import Limits, counted, require_voices, w
 from retimbre.training.tortoise_training_files import TrainingFiles
 
 UNNAMED = "default"  # language of an utterance whose list names none
-HEARS_SPECS = ("codes-to-spec", "spec-to-wav")  # stages whose voices are heard by diffusion
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -132,9 +131,15 @@ def prepare_tortoise(
         write_left_out(store, left_out)
         require_voices(parts)
     write_parts(store, parts)
-    if recipe.stage in HEARS_SPECS and recipe.tortoise.trains_as == "inference":
-        heard = making.heard(parts)
-        keep_voice_specs(heard, store, n_workers=n_workers, is_overwritten=is_overwritten, listener=listener)
+    if recipe.stage != "wav-to-codes" and recipe.tortoise.trains_as == "inference":
+        keep_voice_specs(
+            making.heard(parts),
+            store,
+            has_diffusion=recipe.stage != "text-to-codes",
+            n_workers=n_workers,
+            is_overwritten=is_overwritten,
+            listener=listener,
+        )
     material = TortoiseMaterial(
         store=store,
         training=tuple(encoded[utterance] for utterance in parts.training),
