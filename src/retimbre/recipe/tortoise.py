@@ -40,8 +40,8 @@ class Tortoise(Section):
     hears_itself: bool = Field(
         False, description="A voice may be heard from the recording that is to be spoken."
     )
-    part: Literal["all", "decoder"] = Field(
-        "decoder", description="wav-to-codes: the decoder alone, or all of a network without a base."
+    part: Literal["all", "decoder"] | None = Field(
+        None, description="What of a dVAE learns; none: the decoder of a base, all of a new one."
     )
     new_dvae: NewDvae = Field(NewDvae(), description="Only for wav-to-codes without a base.")
     sampled_steps: int = Field(

@@ -22,7 +22,7 @@ from retimbre.pipelines.tortoise_speaker import DIGESTS
 from retimbre.pipelines.tortoise_voice_cache import user_cache_folder
 from retimbre.recipe.recipe import Recipe
 from retimbre.recipe.training import LossWeights, Optimiser, Training
-from retimbre.training.build_dvae import wav_to_codes_from
+from retimbre.training.build_dvae import require_possible_part, wav_to_codes_from
 from retimbre.training.build_univnet import univnet_from
 from retimbre.training.job import Job
 from retimbre.training.learner import learner_of
@@ -74,6 +74,8 @@ def tortoise_job(
         stored: The section that an interrupted run was begun with: it is not planned anew.
     """
     _require_base(recipe, base)
+    if recipe.stage == "wav-to-codes":
+        require_possible_part(recipe)
     files = files_of(recipe, digests=Digests(user_cache_folder().parent / DIGESTS))
     material = prepare_tortoise(recipe, files=files, listener=listener, device=device)
     if stored is not None:
