@@ -33,6 +33,7 @@ from retimbre.training.tortoise_facts import device_facts, facts_of, layers_reco
 from retimbre.training.tortoise_forgetting import base_texts
 from retimbre.training.tortoise_material import TortoiseMaterial, prepare_tortoise
 from retimbre.training.tortoise_plan import plan_tortoise
+from retimbre.training.tortoise_samples import samples_of
 from retimbre.training.tortoise_training_files import files_of
 from retimbre.training.tortoise_voices import TrainingVoices
 
@@ -139,6 +140,7 @@ def _text_to_codes(ground: Ground) -> Job:
     recipe, material, network = ground.recipe, ground.material, _network(ground, UnifiedVoice)
     settings = recipe.training
     learner = learner_of(network.train(), _described(ground), settings)
+    texts = base_texts(material.files.vocabulary)
     network.gpt.n_recomputed = layers_recomputed(
         ground.recipe, material, learner, device_facts(ground.device)
     )
@@ -150,7 +152,8 @@ def _text_to_codes(ground: Ground) -> Job:
         voices=voices_of(ground),
         validation_voices=voices_of(ground, as_speaking=True),
         trains_as=recipe.tortoise.trains_as,
-        base_texts=base_texts(material.files.vocabulary),
+        base_texts=texts,
+        samples=samples_of(recipe, material, ground.listener, base_text=texts[0] if texts else None),
     )
 
 
