@@ -18,7 +18,7 @@ FILE_EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil
 
 
 class KillBeforeFileOperation:
-    """An audit hook: SIGKILL just before the n-th time that the run folder's files are touched."""
+    """An audit hook: SIGKILL just before the n-th time that a folder's files are touched."""
 
     def __init__(self, folder: Path, n: int) -> None:
         self.folder, self.n_left = str(folder), n
@@ -45,7 +45,7 @@ def train(order: dict[str, Any]) -> None:
     if order.get("forks_workers"):
         fork_workers()
     if n := order.get("kill_before_file_operation"):
-        sys.addaudithook(KillBeforeFileOperation(folder, n))
+        sys.addaudithook(KillBeforeFileOperation(Path(order.get("watched", folder)), n))
     go_on = (folder / "recipe.yaml").exists()
     try:
         finished = (continue_training if go_on else train_stage)(recipe, device="cpu")
@@ -95,6 +95,8 @@ def child(order: dict[str, Any]) -> int:
         train(order)
     except SystemExit as stop:
         return int(stop.code or 0)
+    except KeyboardInterrupt:  # as the command line has it
+        return 130
     except BaseException:
         traceback.print_exc()
         return 70
