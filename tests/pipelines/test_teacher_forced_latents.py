@@ -162,3 +162,24 @@ def test_latents_of_another_recording_are_refused(utterances, store):
 
     with pytest.raises(DataError, match="latents of 4 codes, found 5"):
         stored.of(replace(utterances[0], codes=utterances[0].codes[:4]))
+
+
+def test_what_is_missing_is_made_beside_the_same_neighbours_as_the_first_time(utterances, store, monkeypatch):
+    ar, together = autoregressive(), []
+
+    def noted(ar, encoded, clips):
+        together.append([one.utterance.stem for one in encoded])
+        return teacher_forced_latents(ar, encoded, clips)
+
+    monkeypatch.setattr("retimbre.pipelines.teacher_forced_latents.teacher_forced_latents", noted)
+    stored = write_latents(utterances, store, ar, voices=NoisyVoices(), makers=MAKERS, batch_size=2)
+    (kept, lost), first = together[0], together.copy()
+    place = {one.utterance.stem: stored.path(one.utterance) for one in utterances}
+    before, others = place[lost].read_bytes(), place[kept].stat().st_mtime_ns
+    place[lost].unlink()
+    together.clear()
+    write_latents(utterances, store, ar, voices=NoisyVoices(), makers=MAKERS, batch_size=2)
+
+    assert together == [first[0]]
+    assert place[lost].read_bytes() == before
+    assert place[kept].stat().st_mtime_ns == others

@@ -49,7 +49,7 @@ def uninterrupted(corpus, server, tmp_path_factory):
 
 @pytest.fixture
 def interrupted(corpus, server, uninterrupted, logged_step, tmp_path):
-    """Interrupt a run of a kind at drawn moments, then let it come to its end: interrupted("LoRA", moments)."""
+    """Interrupt a run of a kind, then let it come to its end: interrupted("LoRA", moments)."""
 
     def run(kind, moments):
         recipe = tortoise_recipe(

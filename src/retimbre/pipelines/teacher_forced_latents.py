@@ -223,11 +223,9 @@ def write_latents(
     waiting: list[_Wanted[One]] = []
     n_all, n_made = len(encoded) * n_variants, 0
     for n_looked, wanted in enumerate(_wanted(encoded, voices, makers, n_variants), start=1):
-        if not stored.has(wanted.encoded.utterance, wanted.variant, wanted.source):
-            waiting.append(wanted)
-        if len(waiting) == batch_size or (waiting and n_looked == n_all):
-            _write(stored, ar, waiting, makers)
-            n_made, waiting = n_made + len(waiting), []
+        waiting.append(wanted)
+        if len(waiting) == batch_size or n_looked == n_all:
+            n_made, waiting = n_made + _write_missing(stored, ar, waiting, makers), []
         listener.progress("Latents", n_looked, n_all)
     listener.say("Latents", f"{n_made} made, {n_all - n_made} there already")
     return stored
@@ -251,18 +249,35 @@ def _source(one: Spoken, clips: Clips, makers: Makers) -> str:
     return digest.hexdigest()
 
 
-def _write(stored: StoredLatents, ar: UnifiedVoice, wanted: Sequence[_Wanted[One]], makers: Makers) -> None:
-    found = teacher_forced_latents(ar, [each.encoded for each in wanted], [each.clips for each in wanted])
-    for each, latents in zip(wanted, found, strict=True):
-        facts = {
-            "source": each.source,
-            "text_to_codes": makers.text_to_codes,
-            "dvae": makers.dvae,
-            "voice_seed": str(makers.seed),
-            "variant": str(each.variant),
-        }
-        path = stored.path(each.encoded.utterance, each.variant)
-        write_tensors(path, {"latents": _halved(latents)}, facts)
+def _write_missing(
+    stored: StoredLatents, ar: UnifiedVoice, wanted: Sequence[_Wanted[One]], makers: Makers
+) -> int:
+    """Those of a batch that are not there, as they are made together with the others; how many.
+
+    With other neighbours a number could be rounded otherwise: what is made in two goes would not be the same.
+    """
+    missing = [
+        number
+        for number, each in enumerate(wanted)
+        if not stored.has(each.encoded.utterance, each.variant, each.source)
+    ]
+    if missing:
+        found = teacher_forced_latents(ar, [each.encoded for each in wanted], [each.clips for each in wanted])
+        for number in missing:
+            _write(stored, wanted[number], found[number], makers)
+    return len(missing)
+
+
+def _write(stored: StoredLatents, each: _Wanted[One], latents: Latent, makers: Makers) -> None:
+    facts = {
+        "source": each.source,
+        "text_to_codes": makers.text_to_codes,
+        "dvae": makers.dvae,
+        "voice_seed": str(makers.seed),
+        "variant": str(each.variant),
+    }
+    path = stored.path(each.encoded.utterance, each.variant)
+    write_tensors(path, {"latents": _halved(latents)}, facts)
 
 
 def _halved(latents: Latent) -> Latent:
