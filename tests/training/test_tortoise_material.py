@@ -340,6 +340,16 @@ def test_texts_are_cleaned_as_speaking_cleans_them_in_their_language(corpus, tmp
     assert said(english) == {"susse four gr."}
 
 
+def test_signs_that_are_read_as_others_are_told(corpus, prepared):
+    heard = Heard()
+    prepared(options={"listener": heard})
+    assert heard.of("Text") == []
+    corpus.say({name: (who, "Süß") for name, (who, _) in LINES.items()})
+    prepared(options={"listener": heard})
+    (told,) = heard.of("Text")
+    assert told.startswith("10 texts are read with other signs, most often 'ü' as 'u', 'ß' as 'ss'; ")
+
+
 def test_a_language_in_the_list_counts_more_than_the_common_one(corpus, prepared):
     said = [Utterance(basename=n, text="Die 4", speaker=who, language="de") for n, (who, _) in LINES.items()]
     write_filelist(corpus.filelist, said)
