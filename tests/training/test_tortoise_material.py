@@ -330,7 +330,8 @@ def test_texts_are_cleaned_as_speaking_cleans_them_in_their_language(corpus, tmp
     recipe = corpus.recipe(tokenizer=path)
     files = files_of(recipe)
 
-    german = prepare_tortoise(recipe, files=files, language="de", n_workers=1)
+    in_german = corpus.recipe(tokenizer=path, language="de")
+    german = prepare_tortoise(in_german, files=files, n_workers=1)
     english = prepare_tortoise(recipe, files=files, n_workers=1)
 
     def said(material):
