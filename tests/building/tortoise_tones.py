@@ -61,9 +61,10 @@ class NoisyVoices:
 
 
 def tones(codes: Sequence[int], n_samples: int) -> Tensor:
-    """A tone for each code, without a break between them."""
+    """A tone for each code, without a break between them, and a little noise."""
     hz = np.repeat([250.0 * 2 ** (1.2 * code) for code in codes], SAMPLES_PER_CODE)[:n_samples]
-    return torch.from_numpy(0.3 * np.sin(2 * math.pi * np.cumsum(hz) / RATE_HZ)).float()
+    hiss = 0.02 * np.random.default_rng(n_samples).standard_normal(n_samples)
+    return torch.from_numpy(0.3 * np.sin(2 * math.pi * np.cumsum(hz) / RATE_HZ) + hiss).float()
 
 
 def sung(folder: Path, n: int, *, seed: int = 1, lengths: tuple[int, ...] = (5, 8, 6)) -> list[Sung]:
@@ -83,13 +84,10 @@ def sung(folder: Path, n: int, *, seed: int = 1, lengths: tuple[int, ...] = (5, 
 
 
 def autoregressive(seed: int = 1) -> UnifiedVoice:
-    """A network whose latents tell the codes, since its weights are not all small."""
+    """A network whose latents tell the codes well, text and voice hardly."""
     torch.manual_seed(seed)
     model = UnifiedVoice(AR)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if weight.ndim > 1 and "conditioning" not in name:
-                weight.normal_(std=0.5)
+    torch.nn.init.normal_(model.mel_embedding.weight)
     return model.eval()
 
 

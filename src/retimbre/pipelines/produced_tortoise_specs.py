@@ -2,12 +2,6 @@
 
 From the latents at the true codes, by the sampler that speaks, from noise of its own for each utterance. The
 voice is heard from other recordings, as in use.
-
-Axes used in this file:
-    codes   of the utterance
-    dim     channels of the latents
-    mels    bands of the spectrogram
-    frames  of the spectrogram
 """
 
 import hashlib

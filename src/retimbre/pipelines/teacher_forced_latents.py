@@ -5,13 +5,12 @@ dropped. Kept in the store, in half the bits: 44 kB for a second of speech at th
 changes a latent by at most 1/2048 of its value, where bfloat16 would change it by 1/256.
 
 Axes used in this file:
-    batch    utterances
-    symbols  of the text
-    codes    of the utterance
-    dim      channels of the latents
-    clips    recordings of the voice
-    mels     bands of their spectrograms
-    frames   of their spectrograms
+    symbols      of the text
+    codes        of the utterance
+    dim          channels of the latents
+    clips        recordings of the voice
+    mels         bands of their spectrograms
+    clip_frames  of their spectrograms
 """
 
 import hashlib
@@ -38,7 +37,7 @@ FORM = 1  # of this file: another number where the same networks and recordings 
 NAME_DIGITS = 12  # of the network's SHA-256 in the name of its folder
 
 Latent = Float[Tensor, "codes dim"]
-Clips = Float[Tensor, "clips mels frames"]
+Clips = Float[Tensor, "clips mels clip_frames"]
 
 
 @runtime_checkable

@@ -65,11 +65,13 @@ def recorded_frames(n_samples: int, mel: MelSpec) -> int:
     return n_samples * mel.sample_rate_hz // (CODES_HZ * mel.hop_samples)
 
 
-def mel_error(produced: Spec, target: Spec, n_samples: int, mel: MelSpec) -> float:
+def mel_error(
+    produced: Float[Tensor, "mels produced_frames"], target: Spec, n_samples: int, mel: MelSpec
+) -> float:
     """Mean absolute difference of log-mels, over the frames of the recording and not of the silence after it.
 
     Args:
-        produced: As the decoder's sampler gives it, not normalised.
+        produced: As the decoder's sampler gives it, not normalised; at least as long as the recording.
         target: From `target_spec`, normalised.
         n_samples: Of the recording.
     """

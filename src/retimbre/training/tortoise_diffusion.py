@@ -180,15 +180,16 @@ class CodesToSpecObjective:
         steps = (places * N_TRAINED_STEPS / N_DEPTHS).long()
         noise = torch.randn(N_DEPTHS, *item.spec.shape, generator=generator)
         device = next(self.model.parameters()).device
-        steps, noise, spec = steps.to(device), noise.to(device), item.spec.to(device).unsqueeze(0)
+        steps, noise = steps.to(device), noise.to(device)
+        clean = item.spec.to(device).expand_as(noise)
         voice = self.model.voice(item.clips.to(device).unsqueeze(0))
         aligned = self.model.align(item.latents.to(device).unsqueeze(0), voice, item.n_frames)
-        noisy = self.schedule.noised(spec, noise, steps)
+        noisy = self.schedule.noised(clean, noise, steps)
         outputs = self.model(noisy, steps, aligned.expand(N_DEPTHS, -1, -1))
-        losses = diffusion_losses(outputs, spec.expand(N_DEPTHS, -1, -1), noise, steps, self.schedule)
+        losses = diffusion_losses(outputs, clean, noise, steps, self.schedule)
         found = {loss: float(value.mean()) for loss, value in losses.items()}
         guess = self.model.first_guess(aligned)
-        return found | {"first_guess": float((guess - spec).square().mean())}
+        return found | {"first_guess": float((guess - clean[:1]).square().mean())}
 
 
 def codes_to_spec_job(
