@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from building.listeners import Heard
-from building.tortoise_tones import DIFFUSION, NoisyVoices, autoregressive, decoder, sung
+from building.tortoise_murmurs import DIFFUSION, NoisyVoices, autoregressive, decoder, murmured
 from retimbre.data.store import Store
 from retimbre.models.tortoise_ar.sampling import generator_of
 from retimbre.models.tortoise_diffusion.config import spec_of
@@ -34,7 +34,7 @@ HOW = Production(
 
 @pytest.fixture
 def utterances(tmp_path):
-    return sung(tmp_path, 3, lengths=(6, 4, 5))
+    return murmured(tmp_path, 3, lengths=(6, 4, 5))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from building.listeners import Heard
-from building.tortoise_tones import AR, NoisyVoices, autoregressive, sung
+from building.tortoise_murmurs import AR, NoisyVoices, autoregressive, murmured
 from retimbre.data.store import Store
 from retimbre.data.tensors import read_tensors
 from retimbre.errors import DataError
@@ -25,7 +25,7 @@ MAKERS = Makers(text_to_codes="a" * 64, dvae="b" * 64, seed=7)
 
 @pytest.fixture
 def utterances(tmp_path):
-    return sung(tmp_path, 5, lengths=(5, 9, 5, 3))
+    return murmured(tmp_path, 5, lengths=(5, 9, 5, 3))
 
 
 @pytest.fixture
