@@ -14,8 +14,8 @@ from retimbre.pipelines.teacher_forced_latents import (
     FreshLatents,
     Makers,
     StoredLatents,
-    random_of,
     teacher_forced_latents,
+    voice_choice,
     write_latents,
 )
 from retimbre.pipelines.tortoise_stages import latents_of
@@ -35,7 +35,7 @@ def store(tmp_path):
 
 def heard(utterances, seed=7):
     voices = NoisyVoices()
-    return [voices.for_auto(one, random_of(seed, one.utterance.stem, 0, "auto")) for one in utterances]
+    return [voices.for_auto(one, voice_choice(seed, one.utterance)) for one in utterances]
 
 
 def spoken_alone(ar, one, clips):

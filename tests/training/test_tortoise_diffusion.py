@@ -11,15 +11,11 @@ from retimbre.data.store import Store
 from retimbre.errors import DataError
 from retimbre.models.description import Description, sizes_of
 from retimbre.models.load import load_model
-from retimbre.models.tortoise_ar.sampling import generator_of
 from retimbre.models.tortoise_diffusion.config import spec_of
 from retimbre.models.tortoise_diffusion.loss import batch_losses, drawn_for
 from retimbre.models.tortoise_diffusion.schedule import trained_schedule
-from retimbre.pipelines.produced_tortoise_specs import produced_spec
-from retimbre.pipelines.teacher_forced_latents import FreshLatents, Makers, random_of, write_latents
+from retimbre.pipelines.teacher_forced_latents import FreshLatents, Makers, write_latents
 from retimbre.pipelines.tortoise_settings import Settings
-from retimbre.pipelines.tortoise_target import mel_error, target_spec
-from retimbre.pipelines.tortoise_voice_clips import AUTO_MEL
 from retimbre.recipe.recipe import Data, Recipe
 from retimbre.recipe.training import LossWeights
 from retimbre.training.batching import BatchOrder, Key, batch_loader
@@ -121,19 +117,6 @@ def drifted():
     return ar
 
 
-def errors_of(model, folder, utterances, ar):
-    """Of whole specs made from the latents of `ar`."""
-    voices, store, found = NoisyVoices(), Store(folder), []
-    for one in utterances:
-        clips = voices.for_diffusion(one, random_of(3, one.utterance.stem))
-        latents = FreshLatents(ar=ar, voices=voices, seed=1).of(one)
-        noise = generator_of(3, one.utterance.stem)
-        spec = produced_spec(model, latents, clips, settings=QUICK, generator=noise)
-        target = target_spec(store.load_audio(one.utterance, AUTO_MEL).samples, len(one.codes), MEL)
-        found.append(mel_error(spec, target, one.n_samples, MEL))
-    return sum(found) / len(found)
-
-
 def test_training_lowers_the_held_out_loss(learn):
     before, after = learn(decoder(), autoregressive(), "base", steps=40)
 
@@ -154,19 +137,16 @@ def test_a_decoder_follows_the_stage_before_it(learn):
 
 
 @pytest.mark.slow
-def test_a_matched_decoder_produces_specs_nearer_to_the_recordings_than_an_unmatched_one(
-    learn, folder, held_out
-):
+def test_a_matched_decoder_finds_what_is_in_noise_better_than_an_unmatched_one(learn):
+    """Both begin alike and learn as long; they are measured on the latents of the drifted stage."""
     matched, base = decoder(dim=64), autoregressive()
-    learn(matched, base, "base", steps=500, batch_size=8)
+    learn(matched, base, "base", steps=250, batch_size=8)
     unmatched = copy.deepcopy(matched)
-    learn(unmatched, base, "base", steps=200, batch_size=8)
-    learn(matched, drifted(), "drifted", steps=200, batch_size=8)
+    learn(unmatched, base, "base", steps=100, batch_size=8)
+    _, of_matched = learn(matched, drifted(), "drifted", steps=100, batch_size=8)
+    of_unmatched, _ = learn(unmatched, drifted(), "drifted", steps=1)
 
-    of_matched = errors_of(matched, folder, held_out, drifted())
-    of_unmatched = errors_of(unmatched, folder, held_out, drifted())
-    print(of_matched, of_unmatched, errors_of(unmatched, folder, held_out, base))
-    assert of_matched < 0.9 * of_unmatched
+    assert of_matched["noise"] < 0.9 * of_unmatched["noise"], (of_matched, of_unmatched)
 
 
 def test_until_its_step_only_the_first_guess_counts(folder, mixed, settings):

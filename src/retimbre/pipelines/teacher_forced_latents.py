@@ -67,7 +67,7 @@ AnyOne = TypeVar("AnyOne", bound=Spoken, contravariant=True)
 
 @runtime_checkable
 class Voices(Protocol[AnyOne]):
-    """From whom the voice of an utterance is heard, a choice for each state of `random`."""
+    """From whom the voice of an utterance is heard: of equal `random`, by both stages the same recordings."""
 
     def for_auto(self, encoded: AnyOne, random: np.random.Generator, /) -> Clips:
         """As the autoregressive stage hears it."""
@@ -158,7 +158,7 @@ class FreshLatents(Generic[One]):
 
     def of(self, encoded: One, variant: int = 0) -> Latent:
         """Those of an utterance, in float32."""
-        clips = self.voices.for_auto(encoded, random_of(self.seed, encoded.utterance.stem, variant, "auto"))
+        clips = self.voices.for_auto(encoded, voice_choice(self.seed, encoded.utterance, variant))
         return teacher_forced_latents(self.ar, [encoded], [clips])[0]
 
 
@@ -170,9 +170,9 @@ class _Wanted(Generic[One]):
     source: str
 
 
-def random_of(*parts: int | str) -> np.random.Generator:
-    """Other random numbers for each list of numbers and words."""
-    digest = hashlib.sha256(",".join(map(str, parts)).encode()).digest()
+def voice_choice(seed: int, utterance: Utterance, variant: int = 0) -> np.random.Generator:
+    """What chooses the recordings that a voice is heard from: both stages hear the same, as in speaking."""
+    digest = hashlib.sha256(f"{seed},{variant},{utterance.stem}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest))
 
 
@@ -239,7 +239,7 @@ def _wanted(
     """The longest last, and similar ones together."""
     for one in sorted(encoded, key=lambda one: len(one.symbols) + len(one.codes)):
         for variant in range(n_variants):
-            clips = voices.for_auto(one, random_of(makers.seed, one.utterance.stem, variant, "auto"))
+            clips = voices.for_auto(one, voice_choice(makers.seed, one.utterance, variant))
             yield _Wanted(encoded=one, variant=variant, clips=clips, source=_source(one, clips, makers))
 
 

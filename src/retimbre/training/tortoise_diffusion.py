@@ -30,7 +30,7 @@ from retimbre.models.tortoise_diffusion.loss import batch_losses, diffusion_loss
 from retimbre.models.tortoise_diffusion.model import DiffusionDecoder
 from retimbre.models.tortoise_diffusion.schedule import N_TRAINED_STEPS, trained_schedule
 from retimbre.pipelines.produced_tortoise_specs import produced_spec
-from retimbre.pipelines.teacher_forced_latents import Latents, One, Voices, random_of
+from retimbre.pipelines.teacher_forced_latents import Latents, One, Voices, voice_choice
 from retimbre.pipelines.tortoise_settings import Settings
 from retimbre.pipelines.tortoise_target import mel_error, normalised, target_spec
 from retimbre.pipelines.tortoise_voice_clips import AUTO_MEL
@@ -71,8 +71,7 @@ class LatentDataset(Dataset[DiffusionItem], Generic[One]):
 
     def validation_item(self, one: One) -> DiffusionItem:
         """An utterance as it is measured, always the same."""
-        random = random_of(self.seed, one.utterance.stem, "validation")
-        return self._item(one, 0, self.voices.for_diffusion(one, random))
+        return self._item(one, 0, self.voices.for_diffusion(one, voice_choice(self.seed, one.utterance)))
 
     def _item(self, one: One, variant: int, clips: Tensor) -> DiffusionItem:
         samples = self.store.load_audio(one.utterance, AUTO_MEL).samples
