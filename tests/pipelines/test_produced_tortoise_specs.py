@@ -65,7 +65,7 @@ def test_each_is_what_speaking_makes_of_the_latents_cut_to_the_whole_hops_of_its
     for one in utterances:
         name = one.utterance.stem
         latents = FreshLatents(ar=autoregressive(), voices=voices, seed=9).of(one)
-        clips = voices.for_diffusion(one, voice_choice(4, one.utterance))
+        clips = voices.for_diffusion(one, voice_choice(9, one.utterance))
         spoken = spec_of_latents(
             model,
             latents.unsqueeze(0),

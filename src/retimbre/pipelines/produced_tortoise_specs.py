@@ -46,8 +46,7 @@ class Production:
         codes_to_spec: SHA-256 of the diffusion stage.
         text_to_codes: Of the stage whose latents it is given.
         settings: Sampler, steps, guidance and scale of the noise.
-        seed: Of the noise, and of the choice of recordings that a voice is heard from; that of the latents
-            lets both stages hear the same ones.
+        seed: Of the noise.
     """
 
     codes_to_spec: str
@@ -116,7 +115,7 @@ def write_produced_tortoise_specs(
     mel, n_made = spec_of(diffusion.config), 0
     for number, one in enumerate(sorted(encoded, key=lambda one: len(one.codes)), start=1):
         name = one.utterance.stem
-        clips = voices.for_diffusion(one, voice_choice(production.seed, one.utterance))
+        clips = voices.for_diffusion(one, voice_choice(latents.seed, one.utterance))
         read = latents.of(one)
         facts = production.facts() | {"source": _source(read, clips)}
         path = store.produced_spec_path(one.utterance, mel)

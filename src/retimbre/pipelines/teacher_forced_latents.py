@@ -81,6 +81,10 @@ class Latents(Protocol[AnyOne]):
     """Where latents come from."""
 
     @property
+    def seed(self) -> int:
+        """Of the choice of recordings that a voice is heard from."""
+
+    @property
     def n_variants(self) -> int:
         """Of each utterance: each with its own choice of recordings to hear the voice from."""
 
@@ -109,6 +113,7 @@ class StoredLatents:
 
     store: Store
     text_to_codes: str
+    seed: int
     n_variants: int = 1
 
     def path(self, utterance: Utterance, variant: int = 0) -> Path:
@@ -219,7 +224,9 @@ def write_latents(
         n_variants: So many for each utterance, each with a voice heard from its own choice of recordings.
     """
     listener = listener or Silent()
-    stored = StoredLatents(store=store, text_to_codes=makers.text_to_codes, n_variants=n_variants)
+    stored = StoredLatents(
+        store=store, text_to_codes=makers.text_to_codes, seed=makers.seed, n_variants=n_variants
+    )
     waiting: list[_Wanted[One]] = []
     n_all, n_made = len(encoded) * n_variants, 0
     for n_looked, wanted in enumerate(_wanted(encoded, voices, makers, n_variants), start=1):

@@ -69,7 +69,9 @@ class LatentDataset(Dataset[DiffusionItem], Generic[One]):
 
     def validation_item(self, one: One) -> DiffusionItem:
         """An utterance as it is measured, always the same."""
-        return self._item(one, 0, self.voices.for_diffusion(one, voice_choice(self.seed, one.utterance)))
+        return self._item(
+            one, 0, self.voices.for_diffusion(one, voice_choice(self.latents.seed, one.utterance))
+        )
 
     def _item(self, one: One, variant: int, clips: Tensor) -> DiffusionItem:
         samples = self.store.load_audio(one.utterance, AUTO_MEL).samples
