@@ -45,7 +45,6 @@ SPEAKERS: tuple[Role, ...] = ("codes-to-spec", "spec-to-wav")
 N_HEARD = 8  # recordings among which those are that the voice is heard from
 
 
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Line:
     """A sentence, and recordings of the voice that says it.
