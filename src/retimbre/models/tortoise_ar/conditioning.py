@@ -40,7 +40,8 @@ class AttentionBlock(nn.Module):
     def forward(self, x: Hidden) -> Hidden:
         normed = self.norm(x)
         # The channels of a head are neighbours: its queries, then its keys, then its values.
-        by_head = self.qkv(normed).unflatten(1, (self.n_heads, -1)).transpose(2, 3)
+        by_head = self.qkv(normed).unflatten(1, (self.n_heads, -1)).transpose(2, 3).contiguous()
+        # Contiguous: torch's fused attention reads no other, and its other way keeps every pair of frames.
         seen = functional.scaled_dot_product_attention(*by_head.chunk(3, dim=-1))
         h = self.proj_out(seen.transpose(2, 3).flatten(1, 2))
         # Checkpoint quirk: DL-Art-School adds the normalised input since June 2022, TorToiSe the input.
