@@ -13,8 +13,11 @@ import torch
 
 from retimbre.checkpoint.digests import Digests
 from retimbre.errors import CheckpointError, DataError, StagesDoNotFit
+from retimbre.models.adapted import adapted
+from retimbre.models.adapter import Adapter
+from retimbre.models.explain import Explained, explain_file
 from retimbre.models.identify import identify
-from retimbre.models.load import Loaded, load_model
+from retimbre.models.load import Loaded, load_model, loaded
 from retimbre.models.report import Report
 from retimbre.pipelines.chain import chain_of
 from retimbre.pipelines.tortoise_roles import (
@@ -53,6 +56,7 @@ class TortoiseSet:
         vocabulary: Text -> symbols of this set.
         beside: Files that play no role.
         assume: What the user states of the autoregressive network.
+        adapters: What is folded into networks when they are read.
     """
 
     place: Path
@@ -61,6 +65,7 @@ class TortoiseSet:
     vocabulary: Vocabulary = field(repr=False)
     beside: tuple[Path, ...] = ()
     assume: Mapping[str, Any] = field(default_factory=dict)
+    adapters: tuple[Adapter, ...] = ()
     digests: Digests = field(default_factory=Digests, repr=False)
 
     @property
@@ -99,28 +104,58 @@ class TortoiseSet:
     def load(self, role: Role, *, device: str | torch.device = "cpu") -> Loaded:
         """The network that plays a role, read anew at each call."""
         self.require((role,), "this")
-        assume = self.assume if role == "text-to-codes" else None
-        return load_model(self.paths[role], device=device, assume=assume)
+        if not self.adapters_of(role):
+            return load_model(self.paths[role], device=device, assume=self._assume(role))
+        return loaded(self._adapted(role), device=device)
 
     def sha256(self, role: Role) -> str:
-        """Of the file that plays a role. Of a large file it takes seconds, once."""
-        return self.digests.of(self.paths[role])
+        """Of the file that plays a role, and of its adapters. Of a large file it takes seconds, once."""
+        of_adapters = (f"{self.digests.of(one.path)} x {one.strength:g}" for one in self.adapters_of(role))
+        return " + ".join([self.digests.of(self.paths[role]), *of_adapters])
+
+    def adapters_of(self, role: Role) -> tuple[Adapter, ...]:
+        """Those for the network that plays a role."""
+        return tuple(one for one in self.adapters if one.description.family == PARTS[role].family)
+
+    def require_adapters_fit(self) -> None:
+        """Raise CheckpointError unless each adapter has its base in the set."""
+        for adapter in self.adapters:
+            if not any(adapter in self.adapters_of(role) for role in self.paths):
+                raise CheckpointError(
+                    f"{adapter.path.name} is for none of these files",
+                    expected=f"its base {adapter.description.base.file}, a {adapter.description.family}",
+                    found=", ".join(path.name for path in self.paths.values()),
+                )
+        for role in self.paths:
+            if self.adapters_of(role):
+                self._adapted(role)
+
+    def _adapted(self, role: Role) -> Explained:
+        path = self.paths[role]
+        found = explain_file(path, stated=self._assume(role))
+        return adapted(found, self.adapters_of(role), sha256=self.digests.of(path))
+
+    def _assume(self, role: Role) -> Mapping[str, Any] | None:
+        return self.assume if role == "text-to-codes" else None
 
 
 def tortoise_set(
     paths: Path | Sequence[Path],
     *,
     assume: Mapping[str, Any] | None = None,
+    adapters: Sequence[Adapter] = (),
     digests: Digests | None = None,
 ) -> TortoiseSet:
     """The set in a folder, or of several files. A file named beside a folder takes the place of one in it.
 
     Args:
         assume: What no tensor of the autoregressive network tells, by the names of 'retimbre inspect'.
+        adapters: What is folded into networks of the set, from `read_adapter`.
         digests: Where hashes are remembered.
 
     Raises:
-        CheckpointError: a file cannot be read, is not what its name says or plays no role, or one is missing.
+        CheckpointError: a file cannot be read, is not what its name says or plays no role, or one is missing;
+            or an adapter's base is not among them.
         StagesDoNotFit: two files play one role, or files come from different sets: what disagrees is named.
         TextError: the folder's tokenizer.json cannot be used.
     """
@@ -134,15 +169,18 @@ def tortoise_set(
     others = [report for path, report in reports.items() if path not in roles]
     _require_speech(given[0], played, others)
     _require_fit(given[0], played)
-    return TortoiseSet(
+    files = TortoiseSet(
         place=given[0],
         paths={role: played[role].path for role in PARTS if role in played},
         reports=played,
         vocabulary=_vocabulary(given, played["text-to-codes"]),
         beside=tuple(report.path for report in others),
         assume=assume or {},
+        adapters=tuple(adapters),
         digests=digests or Digests(),
     )
+    files.require_adapters_fit()
+    return files
 
 
 def _files(given: Sequence[Path]) -> tuple[list[Path], list[Path]]:

@@ -11,7 +11,7 @@ from retimbre.errors import RecipeError
 from retimbre.jobs.listener import Listener
 from retimbre.models.load import load_model
 from retimbre.recipe.recipe import DataSet, Recipe
-from retimbre.training.listed import lists_in
+from retimbre.training.listed import lists_in, recordings_of
 from retimbre.training.material import output_mel_of, prepare_material, prepared_in, spectrogram_of
 
 ON_THE_FLY = {  # steps of EveryVoice -> when what they write is made here
@@ -88,6 +88,7 @@ def _first_of_each(recipe: Recipe, folder: Path) -> Recipe:
     lists = {
         "filelist": sets[0].filelist,
         "filelist_format": sets[0].filelist_format,
+        "recordings": sets[0].recordings,
         "more": tuple(sets[1:]),
         "held_out": (),
         "training_filelist": None,
@@ -97,5 +98,7 @@ def _first_of_each(recipe: Recipe, folder: Path) -> Recipe:
 
 
 def _shortened(one: DataSet, path: Path) -> DataSet:
-    write_filelist(path, read_filelist(one.filelist, format=one.filelist_format)[:N_TRIED])
-    return one.model_copy(update={"filelist": path, "filelist_format": "psv"})
+    utterances = read_filelist(one.filelist, format=one.filelist_format)[:N_TRIED]
+    write_filelist(path, utterances)
+    seen_from = recordings_of(utterances, one.recordings, [one.filelist])
+    return one.model_copy(update={"filelist": path, "filelist_format": "psv", "recordings": seen_from})
