@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from retimbre.models.adapter import Adapter
     from retimbre.recipe.recipe import Recipe
 
-STAGES = ("text-to-spec", "spec-to-wav")
-STAGE = Annotated[str, typer.Argument(help="text-to-spec or spec-to-wav.")]
+STAGES = ("text-to-spec", "spec-to-wav", "text-to-codes", "codes-to-spec", "wav-to-codes")
+STAGE_HELP = "text-to-spec or spec-to-wav; of TorToiSe: text-to-codes, codes-to-spec or wav-to-codes"
+STAGE = Annotated[str, typer.Argument(help=f"{STAGE_HELP}.")]
 CONFIG_HELP = (
     "A recipe (YAML), or a model's file of an EveryVoice project as it is: "
     "config/everyvoice-text-to-spec.yaml or config/everyvoice-spec-to-wav.yaml (or .json)."

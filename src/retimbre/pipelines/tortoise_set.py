@@ -160,20 +160,14 @@ def tortoise_set(
         TextError: the folder's tokenizer.json cannot be used.
     """
     given = [paths] if isinstance(paths, Path) else list(paths)
-    named, in_folders = _files(given)
-    reports = {path: identify(path, is_hashed=False) for path in (*named, *in_folders)}
-    if assume:
-        reports = {path: _as_stated(report, assume) for path, report in reports.items()}
-    roles = _chosen(roles_of(list(reports.values())), named, reports)
-    played = {role: reports[path] for path, role in roles.items()}
-    others = [report for path, report in reports.items() if path not in roles]
+    played, others = parts_in(given, assume=assume)
     _require_speech(given[0], played, others)
-    _require_fit(given[0], played)
+    require_fit(given[0], played)
     files = TortoiseSet(
         place=given[0],
         paths={role: played[role].path for role in PARTS if role in played},
         reports=played,
-        vocabulary=_vocabulary(given, played["text-to-codes"]),
+        vocabulary=read_vocabulary(vocabulary_file(given), played["text-to-codes"]),
         beside=tuple(report.path for report in others),
         assume=assume or {},
         adapters=tuple(adapters),
@@ -181,6 +175,29 @@ def tortoise_set(
     )
     files.require_adapters_fit()
     return files
+
+
+def parts_in(
+    given: Sequence[Path], *, assume: Mapping[str, Any] | None = None, roles: Iterable[Role] = tuple(PARTS)
+) -> tuple[dict[Role, Report], list[Report]]:
+    """Who plays which role among these files and those in these folders, and the files that play none.
+
+    Args:
+        assume: What is stated of the autoregressive network.
+        roles: Those that count: whatever plays another one plays none.
+
+    Raises:
+        CheckpointError: a file cannot be read, is not what its name says, or is named and plays no role.
+        StagesDoNotFit: two files play one role.
+    """
+    named, in_folders = _files(given)
+    reports = {path: identify(path, is_hashed=False) for path in (*named, *in_folders)}
+    if assume:
+        reports = {path: _as_stated(report, assume) for path, report in reports.items()}
+    found = {path: role for path, role in roles_of(list(reports.values())).items() if role in roles}
+    chosen = _chosen(found, named, reports)
+    played = {role: reports[path] for path, role in chosen.items()}
+    return played, [report for path, report in reports.items() if path not in chosen]
 
 
 def _files(given: Sequence[Path]) -> tuple[list[Path], list[Path]]:
@@ -244,7 +261,8 @@ def _lacking(
     )
 
 
-def _require_fit(place: Path, played: Mapping[Role, Report]) -> None:
+def require_fit(place: Path, played: Mapping[Role, Report]) -> None:
+    """Raise StagesDoNotFit, naming each size that disagrees where two of these networks meet."""
     stages = [report for report in played.values() if report.family != RANDOM_VOICE]
     wrong = list(chain_of(stages).disagreements)
     wrong += [
@@ -261,17 +279,30 @@ def _require_fit(place: Path, played: Mapping[Role, Report]) -> None:
         )
 
 
-def _vocabulary(given: Sequence[Path], reader: Report) -> Vocabulary:
-    """The tokenizer.json that is named, or lies in a folder; else the released one, where it fits."""
+def vocabulary_file(given: Iterable[Path]) -> Path | None:
+    """The tokenizer.json that is named, or lies in one of these folders; None: the released one is meant."""
+    given = list(given)
     files = [path for path in given if path.suffix == ".json"]
     files += [path / TOKENIZER for path in given if (path / TOKENIZER).is_file()]
-    vocabulary = Vocabulary.from_file(files[0]) if files else Vocabulary.tortoise()
-    n_read = reader.config.n_per_type
-    if len(vocabulary) > n_read:
+    return files[0] if files else None
+
+
+def read_vocabulary(path: Path | None, reader: Report | None) -> Vocabulary:
+    """The vocabulary in a file, or the released one.
+
+    Args:
+        reader: The autoregressive network that reads its pieces, where there is one.
+
+    Raises:
+        TextError: the file cannot be used.
+        StagesDoNotFit: the network has fewer rows than there are pieces.
+    """
+    vocabulary = Vocabulary.from_file(path) if path else Vocabulary.tortoise()
+    if reader is not None and len(vocabulary) > reader.config.n_per_type:
         raise StagesDoNotFit(
             f"the vocabulary does not fit {reader.path.name}",
-            expected=f"at most {n_read} pieces, a row of text_embedding.weight for each",
-            found=f"{len(vocabulary)} in {files[0] if files else 'the released vocabulary'}",
+            expected=f"at most {reader.config.n_per_type} pieces, a row of text_embedding.weight for each",
+            found=f"{len(vocabulary)} in {path or 'the released vocabulary'}",
             do=f"put the {TOKENIZER} that the model was trained with beside it",
         )
     return vocabulary

@@ -11,6 +11,7 @@ from retimbre.data.prepare import RecordedSet
 from retimbre.data.split import split
 from retimbre.data.utterance import Utterance
 from retimbre.errors import DataError, RecipeError
+from retimbre.jobs.listener import Listener
 from retimbre.recipe.recipe import Data, DataSet
 
 
@@ -77,6 +78,14 @@ def listed_in(data: Data) -> Listed:
         measured=tuple(labelled[u.stem] for u in second),
         n_in_both=len(both),
     )
+
+
+def tell_listed(listed: Listed, listener: Listener) -> None:
+    """Say it where the two lists of a given split are not apart."""
+    if listed.n_in_both:
+        listener.say(
+            "Split", f"{listed.n_in_both} utterances stand in both lists: their numbers are too good"
+        )
 
 
 def _by_lot(data: Data) -> Listed:
