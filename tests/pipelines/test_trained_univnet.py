@@ -1,4 +1,4 @@
-"""A UnivNet that was trained here becomes TorToiSe's `vocoder.pth`, and is read back, also by tortoise-tts."""
+"""A UnivNet that was trained here becomes TorToiSe's `vocoder.pth` and is read back, also by tortoise-tts."""
 
 import json
 

@@ -266,6 +266,7 @@ def test_only_what_changed_is_made_again(corpus, prepared):
         "audio/a2--anna--default--audio-22050.wav",
         "codes/a2--anna--default--codes.safetensors",
         "codes/b1--ben--default--codes.safetensors",
+        "voice/a2--anna--default--voice-22050-mel-tortoise.safetensors",
         "voice/a2--anna--default--voice-24000-mel-tacotron.safetensors",
     ]
 
@@ -293,14 +294,21 @@ def contents(corpus):
     return {str(path): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
-def test_what_diffusion_hears_is_kept_of_those_that_are_heard_and_only_for_its_stage(corpus, prepared):
-    material = prepared()
+def test_what_each_network_hears_is_kept_of_those_that_are_heard_where_it_is_needed(prepared):
+    def kept(material, mel):
+        every_one = material.utterances
+        return {u.basename for u in every_one if material.store.voice_path(u, mel).is_file()}
+
+    prepared("wav-to-codes")
+    material = prepared(trains_as="dlas")
     assert not (material.store.root / "voice").exists()
+    material = prepared()
+    assert kept(material, AUTO_MEL) == set(names(material.training))
+    assert kept(material, DIFFUSION_MEL) == set()
     material = prepared("codes-to-spec")
-    kept = {path.name.split("--")[0] for path in (material.store.root / "voice").iterdir()}
-    assert kept == set(names(material.training))
+    assert kept(material, DIFFUSION_MEL) == set(names(material.training))
     material = prepared("codes-to-spec", hears_itself=True)
-    assert all(material.store.voice_path(u, DIFFUSION_MEL).is_file() for u in material.utterances)
+    assert kept(material, AUTO_MEL) == kept(material, DIFFUSION_MEL) == set(names(every(material)))
 
 
 def test_texts_are_cleaned_as_speaking_cleans_them_in_their_language(corpus, tmp_path):
@@ -322,7 +330,8 @@ def test_texts_are_cleaned_as_speaking_cleans_them_in_their_language(corpus, tmp
     recipe = corpus.recipe(tokenizer=path)
     files = files_of(recipe)
 
-    german = prepare_tortoise(recipe, files=files, language="de", n_workers=1)
+    in_german = corpus.recipe(tokenizer=path, language="de")
+    german = prepare_tortoise(in_german, files=files, n_workers=1)
     english = prepare_tortoise(recipe, files=files, n_workers=1)
 
     def said(material):
@@ -330,6 +339,16 @@ def test_texts_are_cleaned_as_speaking_cleans_them_in_their_language(corpus, tmp
 
     assert said(german) == {"süße 4 gr."}
     assert said(english) == {"susse four gr."}
+
+
+def test_signs_that_are_read_as_others_are_told(corpus, prepared):
+    heard = Heard()
+    prepared(options={"listener": heard})
+    assert heard.of("Text") == []
+    corpus.say({name: (who, "Süß") for name, (who, _) in LINES.items()})
+    prepared(options={"listener": heard})
+    (told,) = heard.of("Text")
+    assert told.startswith("10 texts are read with other signs, most often 'ü' as 'u', 'ß' as 'ss'; ")
 
 
 def test_a_language_in_the_list_counts_more_than_the_common_one(corpus, prepared):

@@ -9,6 +9,7 @@ import torch
 from building.tortoise_corpus import sound, tortoise_corpus
 from retimbre.audio.files import load_audio
 from retimbre.audio.mel import log_mel
+from retimbre.data.utterance import Utterance
 from retimbre.errors import DataError
 from retimbre.pipelines.tortoise_voice_clips import AUTO_MEL, AUTO_SAMPLES, DIFFUSION_MEL, clips_of
 from retimbre.pipelines.tortoise_voice_specs import keep_voice_specs, load_voice_spec
@@ -109,7 +110,8 @@ def test_both_networks_hear_of_a_recording_what_they_hear_in_speaking(voices, ma
     for one in material.training:
         path = material.store.audio_path(one.utterance, RATE_HZ)
         (clip,) = clips_of([path], seed=0)
-        assert torch.equal(load_voice_spec(one.utterance, material.store), clip.diffusion_spec())
+        heard = load_voice_spec(one.utterance, material.store, DIFFUSION_MEL)
+        assert torch.equal(heard, clip.diffusion_spec())
         if one.n_samples <= AUTO_SAMPLES:
             alone = TrainingVoices(material.store, [one], n_clips=1, hears_itself=True)
             assert torch.equal(alone.for_auto(one, seeded(1))[0], clip.auto_spec())
@@ -159,7 +161,10 @@ def test_equal_random_numbers_draw_the_same_and_others_another(voices, material)
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
     specs = voices().for_diffusion(encoded, seeded(1))
-    heard = [load_voice_spec(e.utterance, material.store) for e in voices()._drawn(encoded, seeded(1))]
+    heard = [
+        load_voice_spec(e.utterance, material.store, DIFFUSION_MEL)
+        for e in voices()._drawn(encoded, seeded(1))
+    ]
     assert torch.equal(specs, torch.stack(heard))
 
 
@@ -198,17 +203,31 @@ def test_a_speaker_that_nothing_else_is_heard_of_is_named(material):
         alone.for_auto(material.training[0], seeded(1))
 
 
-def test_what_diffusion_hears_is_made_once_and_damage_is_mended(corpus, material):
+def test_what_is_the_same_each_time_is_made_once_and_damage_is_mended(material):
     utterances = [one.utterance for one in material.training]
-    assert keep_voice_specs(utterances, material.store, n_workers=1) == 0
-    path = material.store.voice_path(utterances[0], DIFFUSION_MEL)
-    before = path.read_bytes()
-    path.write_bytes(before[:-5])
-    with pytest.raises(DataError, match="damaged"):
-        load_voice_spec(utterances[0], material.store)
-    assert keep_voice_specs(utterances, material.store, n_workers=1) == 1
-    assert path.read_bytes() == before
-    assert keep_voice_specs(utterances, material.store, n_workers=1, is_overwritten=True) == len(utterances)
+    n_short = sum(one.n_samples <= AUTO_SAMPLES for one in material.training)
+    assert 0 < n_short < len(utterances)
+
+    def n_made(**options):
+        return keep_voice_specs(utterances, material.store, n_workers=1, has_diffusion=True, **options)
+
+    assert n_made() == 0
+    for mel in (AUTO_MEL, DIFFUSION_MEL):
+        short = next(one.utterance for one in material.training if one.n_samples <= AUTO_SAMPLES)
+        path = material.store.voice_path(short, mel)
+        before = path.read_bytes()
+        path.write_bytes(before[:-5])
+        with pytest.raises(DataError, match="damaged"):
+            load_voice_spec(short, material.store, mel)
+        assert n_made() == 1
+        assert path.read_bytes() == before
+    assert n_made(is_overwritten=True) == len(utterances) + n_short
+
+
+def test_a_recording_that_is_not_prepared_is_named(material):
+    nobody = Utterance(basename="nobody", text="x")
+    with pytest.raises(DataError, match="nobody is not prepared"):
+        keep_voice_specs([nobody], material.store, n_workers=1, has_diffusion=True)
 
 
 def test_a_recipe_says_from_whom_a_voice_is_heard(corpus, material):

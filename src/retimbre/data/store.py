@@ -90,7 +90,7 @@ class Store:
         return self.root / "codes" / f"{utterance.stem}--codes{f'-{kind}' if kind else ''}.safetensors"
 
     def voice_path(self, utterance: Utterance, mel: MelSpec) -> Path:
-        """What TorToiSe's diffusion network hears of the recording as one of a voice."""
+        """What one of TorToiSe's networks, by its spectrogram, hears of the recording as one of a voice."""
         return self.root / "voice" / f"{utterance.stem}--voice-{spec_kind(mel)}.safetensors"
 
     def produced_spec_path(self, utterance: Utterance, mel: MelSpec) -> Path:

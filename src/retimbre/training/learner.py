@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from torch import nn
 
@@ -16,9 +17,11 @@ from retimbre.recipe.training import Lora, Training
 from retimbre.training.freezing import freeze
 from retimbre.training.groups import TARGETS, move_only, tensors_in
 
+Network = TypeVar("Network", bound=nn.Module)
+
 
 @dataclass(frozen=True, kw_only=True)
-class Learner:
+class Learner(Generic[Network]):
     """What of a network learns.
 
     Args:
@@ -28,7 +31,7 @@ class Learner:
         over: What they are of, without the steps.
     """
 
-    network: nn.Module
+    network: Network
     description: Description
     adapters: Adapters | None = None
     over: AdapterDescription | None = None
@@ -47,7 +50,7 @@ class Learner:
             write_adapter(path, self.adapters, replace(self.over, step=step))
 
 
-def learner_of(network: nn.Module, description: Description, settings: Training) -> Learner:
+def learner_of(network: Network, description: Description, settings: Training) -> Learner[Network]:
     """Let learn what a recipe says, and stop the rest.
 
     Args:

@@ -225,8 +225,8 @@ def _prepare(job: Job, settings: Training, device: str) -> tuple["Fabric", RunSt
 
 def _ready(fabric: "Fabric", job: Job, settings: Training) -> dict[str, Optimizer]:
     """Modules on their device; one optimiser per turn over the tensors that move."""
-    for part in job.objective.parts().values():
-        part.to(fabric.device)
+    for module in (*job.beside, *job.objective.parts().values()):
+        module.to(fabric.device)
     return {turn.name: optimiser_of(turn, settings.optimiser) for turn in job.objective.turns()}
 
 

@@ -9,9 +9,7 @@ Axes used in this file:
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -20,8 +18,6 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from retimbre.errors import DataError
-from retimbre.models.description import Description
-from retimbre.models.load import save_model
 from retimbre.models.tortoise_ar.batch import CodesBatch, CodesItem, collate
 from retimbre.models.tortoise_ar.dlas import DlasBatch, DlasItem, dlas_collate, dlas_losses
 from retimbre.models.tortoise_ar.loss import LossWeights, text_to_codes_losses
@@ -29,9 +25,11 @@ from retimbre.models.tortoise_ar.model import UnifiedVoice
 from retimbre.recipe.training import Training
 from retimbre.training.batching import Key, item_random
 from retimbre.training.job import Job
+from retimbre.training.learner import Learner
 from retimbre.training.objective import Parts, Progress, Turn, Verdict
 from retimbre.training.tortoise_ar_checks import Checks, Held, held_out_measures
 from retimbre.training.tortoise_forgetting import BaseSpeech, Text
+from retimbre.training.tortoise_samples import Samples
 
 TrainsAs = Literal["inference", "dlas"]
 AT_VALIDATION = 1 << 30  # a pass through the data that no run comes to: it draws the voices of validation
@@ -95,20 +93,23 @@ class TextToCodesObjective:
         validation: Sequence[Utterance],
         voices: Voices,
         *,
+        learning: nn.Module,
+        samples: Samples | None = None,
         base_speech: BaseSpeech | None,
         checks: Checks,
     ) -> None:
-        self.model, self.settings, self.checks, self.base_speech = model, settings, checks, base_speech
+        self.model, self.learning, self.samples = model, learning, samples
+        self.settings, self.checks, self.base_speech = settings, checks, base_speech
         self.validation, self.voices = validation, voices
         self.weights = LossWeights(text=settings.loss.text, codes=settings.loss.codes)
 
     def parts(self) -> dict[str, nn.Module]:
-        """The network, and what its base said."""
-        return {"model": self.model} | ({"base_speech": self.base_speech} if self.base_speech else {})
+        """What learns, and what the base said."""
+        return {"model": self.learning} | ({"base_speech": self.base_speech} if self.base_speech else {})
 
     def turns(self) -> tuple[Turn, ...]:
         """One optimiser over whatever of the network learns."""
-        return (Turn("model", self.model, self._losses),)
+        return (Turn("model", self.learning, self._losses),)
 
     def begin(self, batch: CodesBatch | DlasBatch, progress: Progress) -> None:
         """Nothing to share: there is one turn."""
@@ -136,13 +137,13 @@ class TextToCodesObjective:
         measures = held_out_measures(self.model, self._held, self.checks, seed=self.settings.seed)
         if self.base_speech is not None:
             measures |= self.base_speech.measures(self.model, self._held)
+        sounds = self.samples.at(progress.step, self.model) if self.samples else {}
         self.model.train()
-        return Verdict(measures, measures["codes_nats"])
+        return Verdict(measures, measures["codes_nats"], sounds=sounds)
 
 
 def text_to_codes_job(
-    model: UnifiedVoice,
-    description: Description,
+    learner: Learner[UnifiedVoice],
     settings: Training,
     *,
     training: Sequence[Utterance],
@@ -151,17 +152,19 @@ def text_to_codes_job(
     trains_as: TrainsAs = "inference",
     validation_voices: Voices | None = None,
     base_texts: Sequence[Text] = (),
+    samples: Samples | None = None,
     checks: Checks | None = None,
     is_compatible: bool = True,
 ) -> Job:
     """TorToiSe's autoregressive network with its utterances, ready for the loop.
 
     Args:
-        model: In training mode.
+        learner: With its network in training mode.
         voices: As the way of training wants them.
         trains_as: `inference`: what speaking computes; `dlas`: what DL-Art-School computes.
         validation_voices: As speaking hears them; None: `voices` do.
         base_texts: Symbols of sentences that the base speaks at the beginning, to see what is forgotten.
+        samples: What is to be heard on the way.
         checks: How much is spoken at each validation.
         is_compatible: `dlas` with its `tortoise_compat`.
 
@@ -172,7 +175,7 @@ def text_to_codes_job(
         raise DataError(
             "there is no validation utterance", do="give some to data.held_out or more recordings"
         )
-    checks = checks or Checks()
+    checks, model = checks or Checks(), learner.network
     base_speech = None
     if base_texts:
         base_speech = BaseSpeech(
@@ -182,12 +185,15 @@ def text_to_codes_job(
             settings=checks.settings,
         )
     objective = TextToCodesObjective(
-        model, settings, validation, validation_voices or voices, base_speech=base_speech, checks=checks
+        model,
+        settings,
+        validation,
+        validation_voices or voices,
+        learning=learner.part,
+        samples=samples,
+        base_speech=base_speech,
+        checks=checks,
     )
-
-    def keep(path: Path, step: int) -> None:
-        save_model(path, model, replace(description, step=description.step + step))
-
     is_dlas = trains_as == "dlas"
     parts = partial(dlas_collate, is_compatible=is_compatible) if is_dlas else collate
     return Job(
@@ -196,9 +202,10 @@ def text_to_codes_job(
         # DL-Art-School draws whatever comes; all its sounds are padded to one length.
         lengths=[1 if is_dlas else len(one.symbols) + len(one.codes) for one in training],
         collate=partial(_batch, partial(parts, config=model.config, n_parts=settings.batch_parts)),
-        description=description,
-        keep=keep,
+        description=learner.description,
+        keep=learner.keep,
         shown=("model/codes", "model/text"),
+        beside=(model,),
     )
 
 

@@ -9,9 +9,8 @@ Axes used in this file:
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Generic
 
 import torch
@@ -21,8 +20,6 @@ from torch.utils.data import Dataset
 from retimbre.audio.mel import MelSpec, logarithms
 from retimbre.data.store import Store
 from retimbre.errors import DataError
-from retimbre.models.description import Description
-from retimbre.models.load import save_model
 from retimbre.models.tortoise_ar.sampling import generator_of
 from retimbre.models.tortoise_diffusion.batch import DiffusionBatch, DiffusionItem, collate
 from retimbre.models.tortoise_diffusion.config import spec_of
@@ -30,13 +27,14 @@ from retimbre.models.tortoise_diffusion.loss import batch_losses, diffusion_loss
 from retimbre.models.tortoise_diffusion.model import DiffusionDecoder
 from retimbre.models.tortoise_diffusion.schedule import N_TRAINED_STEPS, trained_schedule
 from retimbre.pipelines.produced_tortoise_specs import produced_spec
-from retimbre.pipelines.teacher_forced_latents import Latents, One, Voices, random_of
+from retimbre.pipelines.teacher_forced_latents import Latents, One, Voices, voice_choice
 from retimbre.pipelines.tortoise_settings import Settings
 from retimbre.pipelines.tortoise_target import mel_error, normalised, target_spec
 from retimbre.pipelines.tortoise_voice_clips import AUTO_MEL
 from retimbre.recipe.training import Training
 from retimbre.training.batching import Key, item_random
 from retimbre.training.job import Job
+from retimbre.training.learner import Learner
 from retimbre.training.objective import Parts, Progress, Turn, Verdict
 
 N_DEPTHS = 8  # of the noise at which a validation utterance is measured
@@ -71,8 +69,9 @@ class LatentDataset(Dataset[DiffusionItem], Generic[One]):
 
     def validation_item(self, one: One) -> DiffusionItem:
         """An utterance as it is measured, always the same."""
-        random = random_of(self.seed, one.utterance.stem, "validation")
-        return self._item(one, 0, self.voices.for_diffusion(one, random))
+        return self._item(
+            one, 0, self.voices.for_diffusion(one, voice_choice(self.latents.seed, one.utterance))
+        )
 
     def _item(self, one: One, variant: int, clips: Tensor) -> DiffusionItem:
         samples = self.store.load_audio(one.utterance, AUTO_MEL).samples
@@ -108,28 +107,27 @@ class CodesToSpecObjective:
         settings: Training,
         validation: Mapping[str, Measured],
         *,
+        learning: nn.Module,
         sampling: Settings = SAMPLING,
     ) -> None:
-        self.model, self.settings, self.validation = model, settings, validation
+        self.model, self.learning = model, learning
+        self.settings, self.validation = settings, validation
         self.mel, self.sampling, self.schedule = spec_of(model.config), sampling, trained_schedule()
-        guessing = (model.latent_conditioner, model.code_norm, model.contextual_embedder, model.mel_head)
-        self.guess_learns = any(p.requires_grad for part in guessing for p in part.parameters())
 
     def parts(self) -> dict[str, nn.Module]:
-        """The network alone."""
-        return {"model": self.model}
+        """What learns."""
+        return {"model": self.learning}
 
     def turns(self) -> tuple[Turn, ...]:
         """One optimiser for everything that moves."""
-        return (Turn("model", self.model, self._losses),)
+        return (Turn("model", self.learning, self._losses),)
 
     def begin(self, batch: DiffusionBatch, progress: Progress) -> None:
         """Nothing is shared."""
 
     def _losses(self, batch: DiffusionBatch, shared: None, progress: Progress) -> dict[str, Tensor]:
         weights = self.settings.loss
-        # Where the first guess teaches nothing that moves, there is nothing to wait for.
-        has_noise = progress.step >= weights.noise_from_step or not self.guess_learns
+        has_noise = progress.step >= weights.noise_from_step
         n_utterances, _, n_frames = batch.spec.shape
         self.model.recomputes = self.settings.recomputes and n_utterances * n_frames > LARGE
         draws = drawn_for(batch.spec)
@@ -193,8 +191,7 @@ class CodesToSpecObjective:
 
 
 def codes_to_spec_job(
-    model: DiffusionDecoder,
-    description: Description,
+    learner: Learner[DiffusionDecoder],
     settings: Training,
     *,
     training: Sequence[One],
@@ -207,30 +204,30 @@ def codes_to_spec_job(
     """A diffusion decoder with its utterances, ready for the loop.
 
     Args:
+        learner: With its network in training mode.
         store: With the prepared recordings.
         latents: Of all these utterances, from the autoregressive stage that it is matched to.
         sampling: How validation utterances are spoken.
     """
+    model = learner.network
     mel = spec_of(model.config)
     dataset = LatentDataset(training, store, mel, latents=latents, voices=voices, seed=settings.seed)
     measured = {
         one.utterance.stem: Measured(item=dataset.validation_item(one), n_samples=one.n_samples)
         for one in validation
     }
-    objective = CodesToSpecObjective(model, settings, measured, sampling=sampling)
+    objective = CodesToSpecObjective(model, settings, measured, learning=learner.part, sampling=sampling)
     most_together = -(-settings.batch_size // settings.batch_parts)
-
-    def keep(path: Path, step: int) -> None:
-        save_model(path, model, replace(description, step=description.step + step))
 
     return Job(
         objective=objective,
         dataset=dataset,
         lengths=[len(one.codes) for one in training],
         collate=partial(in_parts, most_together=most_together),
-        description=description,
-        keep=keep,
+        description=learner.description,
+        keep=learner.keep,
         shown=("model/noise", "model/first_guess"),
+        beside=(model,),
     )
 
 

@@ -31,7 +31,7 @@ from retimbre.pipelines.tortoise_voice_clips import (
     DIFFUSION_SAMPLES,
     fitted,
 )
-from retimbre.pipelines.tortoise_voice_specs import load_voice_spec
+from retimbre.pipelines.tortoise_voice_specs import is_heard_whole, load_voice_spec
 from retimbre.recipe.tortoise import Tortoise
 from retimbre.training.tortoise_material import Encoded, TortoiseMaterial
 
@@ -83,9 +83,7 @@ class TrainingVoices:
         Args:
             random: Equal generators draw the same recordings here and in `for_diffusion`.
         """
-        n_samples = DLAS_AUTO_SAMPLES if self.trains_as == "dlas" else AUTO_SAMPLES
-        parts = [self._part(one, n_samples, random) for one in self._drawn(encoded, random)]
-        return torch.stack([log_mel(part, AUTO_MEL) for part in parts])
+        return torch.stack([self._auto_spec(one, random) for one in self._drawn(encoded, random)])
 
     def for_diffusion(self, encoded: Encoded, random: np.random.Generator) -> Clips:
         """What the diffusion network hears: 100 bands, not normalised, the first 401 frames of a recording.
@@ -94,7 +92,7 @@ class TrainingVoices:
         """
         drawn = self._drawn(encoded, random)
         if self.trains_as != "dlas":
-            return torch.stack([load_voice_spec(one.utterance, self._store) for one in drawn])
+            return torch.stack([load_voice_spec(one.utterance, self._store, DIFFUSION_MEL) for one in drawn])
         parts = [self._part(one, DLAS_DIFFUSION_SAMPLES, random) for one in drawn]
         resampled = [
             sinc_resample(
@@ -128,6 +126,13 @@ class TrainingVoices:
                 do="leave it out, add recordings, or set tortoise.hears_itself",
             )
         return others
+
+    def _auto_spec(self, encoded: Encoded, random: np.random.Generator) -> Float[Tensor, "mels frames"]:
+        if self.trains_as == "dlas":
+            return log_mel(self._part(encoded, DLAS_AUTO_SAMPLES, random), AUTO_MEL)
+        if is_heard_whole(encoded.n_samples):
+            return load_voice_spec(encoded.utterance, self._store, AUTO_MEL)
+        return log_mel(self._part(encoded, AUTO_SAMPLES, random), AUTO_MEL)
 
     def _part(
         self, encoded: Encoded, n_samples: int, random: np.random.Generator
