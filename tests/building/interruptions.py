@@ -6,7 +6,6 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 SAVED = 130  # exit code of a run that saved and left
 KINDS = ("SIGKILL", "SIGINT", "SIGTERM", "SIGKILL before a use of a file")

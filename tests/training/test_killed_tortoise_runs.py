@@ -1,11 +1,10 @@
 """Each of TorToiSe's stages, interrupted again and again, ends as if nothing had happened, bit for bit."""
 
 import json
-import signal
 
 import pytest
 
-from building.interruptions import SAVED, interruptions
+from building.interruptions import interruptions
 from building.tortoise_corpus import tortoise_corpus
 from building.tortoise_runs import KINDS, tortoise_recipe
 
