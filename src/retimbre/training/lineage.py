@@ -23,6 +23,7 @@ def lineage(
         "retimbre": __version__,
         "stage": recipe.stage,
         "contact": recipe.contact,
+        **({"consent": recipe.consent} if recipe.consent else {}),
         "base": _base(recipe.base, before) if recipe.base else None,
         **({"added": list(added)} if added else {}),
         "data": {
