@@ -185,6 +185,16 @@ def test_training_is_corrected_unless_theirs_is_asked_for(example):
     )
 
 
+def test_a_stop_at_its_right_place_is_not_called_a_change(example):
+    path = example("gpt", {"networks.gpt.kwargs.tortoise_compat": False})
+    (same,) = [note for note in recipe_notes(path) if "the same here" in note]
+
+    assert "networks.gpt.kwargs.tortoise_compat" in keys_in([same])
+    assert "true: the stop comes after all the padding" in note_of(
+        path, "networks.gpt.kwargs.tortoise_compat", "tortoise.trains_as=dlas"
+    )
+
+
 def test_the_diffusion_example_names_its_base_where_dl_art_school_does_not_look(example):
     path = example("diff")
     right = {"path.pretrain_model_gpt": None, "path.pretrain_model_ddpm": "../experiments/base.pth"}
@@ -369,6 +379,29 @@ def test_what_cannot_be_chosen_here_is_refused_or_said(example, kind):
             n_told += 1
     assert n_refused > 10
     assert n_told > 5
+
+
+def every_key(section, prefix=""):
+    for name, value in section.items():
+        yield f"{prefix}{name}"
+        if isinstance(value, dict):
+            yield from every_key(value, f"{prefix}{name}.")
+
+
+@pytest.mark.parametrize("kind", EXAMPLES)
+@pytest.mark.parametrize("odd", [5, [], {"a": 1}], ids=repr)
+def test_whatever_stands_somewhere_there_is_a_recipe_or_one_sentence(example, kind, odd):
+    keys = list(every_key(EXAMPLES[kind]()))
+    sections = [key for key in keys if any(other.startswith(f"{key}.") for other in keys)]
+    for key in dict.fromkeys(sections + keys[::15] + [key for key in keys if key.endswith("_G")]):
+        assert outcome(example(kind, {key: odd})) in (STAGES[kind], "one sentence"), key
+
+
+def outcome(path):
+    try:
+        return read_recipe(path).stage
+    except RecipeError as error:
+        return "several lines" if "\n" in str(error) else "one sentence"
 
 
 def test_what_is_of_another_part_of_dl_art_school_is_ignored_and_said(example):

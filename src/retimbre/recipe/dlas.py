@@ -109,14 +109,15 @@ def _network(file: DlasFile) -> tuple[str, Stage]:
         )
     name = next(iter(networks))
     key = f"networks.{name}.which_model_G"
-    if file.get(key) not in STAGES:
+    kind = str(file.get(key))
+    if kind not in STAGES:
         raise file.wrong(
             key,
             expected=f"one of {', '.join(STAGES)}",
             do="of its other networks Retimbre trains the dVAE and UnivNet, by recipes of their own "
             "(docs/recipes.md)",
         )
-    return name, STAGES[file.get(key)]
+    return name, STAGES[kind]
 
 
 def _step(file: DlasFile, network: str) -> str:
@@ -253,12 +254,12 @@ def _tell_network(file: DlasFile, stage: str, network: str, trains_as: str) -> N
     file.tell("changed" if extra else "honoured", kind, f"stage {stage}{head}")
     kwargs = f"networks.{network}.kwargs"
     wants = trains_as == AS_DLAS
-    if file.get(f"{kwargs}.tortoise_compat") is not None:
-        file.tell(
-            "the same here" if wants and file.get(f"{kwargs}.tortoise_compat") is True else "changed",
-            f"{kwargs}.tortoise_compat",
-            "" if wants else "the stop stands after the last code of the recording, not after its padding",
-        )
+    key = f"{kwargs}.tortoise_compat"
+    if file.get(key) is not None:
+        same = file.get(key) is wants
+        place = "all the padding" if wants else "the last code of the recording, not after its padding"
+        text = "" if same else f"{wants}".lower() + f": the stop comes after {place}"
+        file.tell("the same here" if same else "changed", key, text)
     key = f"{kwargs}.average_conditioning_embeddings"
     if file.get(key) is not None:
         averages = not wants

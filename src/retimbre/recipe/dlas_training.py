@@ -24,7 +24,7 @@ def optimiser_values(file: DlasFile, step: str) -> dict[str, Any]:
         RecipeError: if it is one that there is not.
     """
     key = f"{step}.optimizer"
-    given = file.get(key, "adamw")
+    given = str(file.get(key, "adamw"))
     if given not in OPTIMISERS:
         raise file.wrong(key, expected=f"one of {', '.join(OPTIMISERS)}")
     if given == "adamw_zero":
