@@ -41,7 +41,7 @@ LEVEL_DB, LEVEL_SPREAD_DB = -22.0, 3.0  # root mean square, as real recordings d
 HISS_DB = -68.0  # no room is silent to the last bit
 PEAK = 0.95
 MARGIN_MS = 60.0
-CHARACTERS_PER_S = 12.0  # of a slow voice: for how many texts to ask
+AT_ONCE = 40  # texts, for an engine that takes long to load a voice
 N_GENERATED = 900
 
 
@@ -202,19 +202,16 @@ def rendered(
 ) -> Iterator[tuple[str, Audio]]:
     """Texts and their sound, until there is enough; what is too short or too long is left out."""
     enough_s, spoken_s = 60 * minutes, 0.0
-    asked, characters = [], 0
-    for text in texts:
-        if characters > 1.5 * CHARACTERS_PER_S * enough_s + 200:
-            break
-        asked.append(text)
-        characters += len(text)
-    for text, audio in zip(asked, spoken_by(voice, asked, engines[voice.engine]), strict=True):
-        trimmed = trim_silence(audio, margin_ms=MARGIN_MS)
-        if SHORTEST_S <= trimmed.duration_s <= LONGEST_S:
+    for first in range(0, len(texts), AT_ONCE):
+        asked = texts[first : first + AT_ONCE]
+        for text, audio in zip(asked, spoken_by(voice, asked, engines[voice.engine]), strict=True):
+            trimmed = trim_silence(audio, margin_ms=MARGIN_MS)
+            if not SHORTEST_S <= trimmed.duration_s <= LONGEST_S:
+                continue
             yield text, trimmed
             spoken_s += trimmed.duration_s
-        if spoken_s >= enough_s:
-            return
+            if spoken_s >= enough_s:
+                return
     raise DataError(
         f"{voice.speaker} spoke too little",
         expected=f"{minutes:g} minutes of {SHORTEST_S:g} to {LONGEST_S:g} s",
@@ -244,7 +241,7 @@ def _one_by_one(voice: Voice, texts: Sequence[str], command: Sequence[str]) -> I
 
 
 def _by_piper(voice: Voice, texts: Sequence[str], command: Sequence[str]) -> Iterator[Audio]:
-    """All texts at once, since loading the voice takes long; its files are named by the clock."""
+    """Several texts at once, since loading the voice takes long; its files are named by the clock."""
     with tempfile.TemporaryDirectory() as folder:
         given, out = Path(folder) / "texts", Path(folder) / "out"
         given.write_text("".join(text + "\n" for text in texts), encoding="utf-8")
