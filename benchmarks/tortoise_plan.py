@@ -53,7 +53,7 @@ class Steps:
         match: Of the diffusion decoder, from the base, on one speaker.
     """
 
-    dvae: int = 6000
+    dvae: int = 4000
     base: int = 4000
     tune: int = 160
     diffusion: int = 3000
