@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from machine_limits import Limits, available_bytes, measure_limits
+from machine_limits import Limits, measure_limits
 from make_tortoise_set import write_set
 from torch import Tensor
 from tortoise_rounds import Contestant, Side, contest
@@ -36,6 +36,7 @@ from tortoise_rounds import Contestant, Side, contest
 from retimbre.checkpoint.write import write_json
 from retimbre.errors import NoRoom, RetimbreError
 from retimbre.models.explain import Explained, explain_file
+from retimbre.pipelines.tortoise_estimate import free_memory
 
 HERE = Path(__file__).resolve().parent
 REFERENCE = "TORTOISE_PYTHON"  # in the environment: a Python that has tortoise-tts
@@ -233,7 +234,7 @@ def require_memory(folder: Path, sides: Sequence[Side], *, has_sentence: bool) -
     needed = len(sides) * (weights + BESIDE_WEIGHTS)
     if has_sentence and any(side.name == "theirs" for side in sides):
         needed += BESIDE_THEIR_SENTENCE - BESIDE_WEIGHTS
-    free = available_bytes()
+    free = free_memory("cpu")
     if free is not None and free < needed and weights > BESIDE_WEIGHTS // 2:
         raise NoRoom(
             "there is too little free memory for the networks on all sides",

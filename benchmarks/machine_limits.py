@@ -98,16 +98,6 @@ def wait_for_calm(patience_s: float) -> None:
             return
 
 
-def available_bytes() -> int | None:
-    """Memory that can be had without swapping; None where the system does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines}
-    return kilobytes["MemAvailable"] * 1024
-
-
 def _busy_seconds() -> float | None:
     """What all processors have worked since the machine was started."""
     try:

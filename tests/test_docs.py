@@ -15,6 +15,7 @@ from string import ascii_lowercase
 import pytest
 import soundfile
 
+from building.adapters import save_adapter
 from building.conversion import EVERYVOICE_SIZES
 from building.models import STATS, generator_config, save_text_to_spec, save_vocoder, text_to_spec_config
 from building.sounds import record, vowel
@@ -180,6 +181,9 @@ def project(tmp_path_factory) -> Path:
     )
     vocoder = save_vocoder(folder / "starter" / "spec_to_wav.safetensors", generator_config())
     tiny_tortoise_set(folder / "models" / "tortoise")
+    for seed, name in enumerate(("ann", "bob")):
+        over = folder / "models" / "tortoise" / "autoregressive.pth"
+        save_adapter(folder / "adapters" / f"{name}.safetensors", over, seed=seed)
     record(folder / "my-recordings", {"u0": vowel(1.2, f0_hz=120, seed=0)})
     shutil.copy(text_to_spec, folder / "checkpoints" / "text-to-spec.ckpt")  # content decides, not the ending
     shutil.copy(vocoder, folder / "checkpoints" / "vocoder.ckpt")

@@ -12,7 +12,7 @@ from retimbre.matching.misfit import Misfit
 from retimbre.matching.plan import Plan
 from retimbre.matching.result import BASE, CONTROLLED, MATCHED, TUNED, ReportFacts, report_of
 from retimbre.recipe.training import Training
-from retimbre.report.contents import Choice
+from retimbre.training.choice import Choice
 from retimbre.training.objective import Progress
 from retimbre.training.run import Finished
 

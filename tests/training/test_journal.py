@@ -6,6 +6,7 @@ import os
 import pytest
 import torch
 
+from retimbre.audio.files import load_audio
 from retimbre.errors import NoRoom
 from retimbre.training.journal import Journal, read_journal
 from retimbre.training.objective import Verdict
@@ -80,3 +81,25 @@ def test_a_full_disk_ends_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr("pathlib.Path.open", refuse)
     with pytest.raises(NoRoom, match="the disk is full: the measures of step 7 could not be written"):
         journal.write(7, {"loss": 1.0}, kind="training")
+
+
+def test_what_is_spoken_on_the_way_lies_in_samples_by_step_and_name(tmp_path):
+    samples = torch.linspace(-0.5, 0.5, 220)
+    journal = Journal(tmp_path)
+    for step in (0, 500):
+        journal.show(step, Verdict({}, 1.0, sounds={"validation/u 1": (samples, 22_050)}))
+    journal.close()
+
+    paths = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("samples/*/*"))
+    assert paths == [f"samples/step-{step:06d}/validation-u 1.wav" for step in (0, 500)]
+    audio = load_audio(tmp_path / paths[0])
+    assert audio.sample_rate_hz == 22_050
+    torch.testing.assert_close(audio.samples, samples, atol=2**-15, rtol=0)
+
+
+def test_a_sound_that_is_no_number_is_silent_and_stops_no_run(tmp_path):
+    journal = Journal(tmp_path)
+    journal.show(3, Verdict({}, 1.0, sounds={"broken": (torch.tensor([0.25, float("nan")]), 8_000)}))
+    journal.close()
+
+    assert load_audio(tmp_path / "samples" / "step-000003" / "broken.wav").samples.tolist() == [0.25, 0.0]

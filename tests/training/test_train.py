@@ -340,3 +340,17 @@ def test_a_used_name_is_refused_before_the_material_is_prepared(recipe_file, tmp
 
     with pytest.raises(RunError, match="there is a run in"):
         train(recipe_file("text-to-spec"))
+
+
+def test_who_answers_for_a_voice_and_who_agreed_travels_with_the_checkpoint(recipe_file):
+    words = ["contact=mail@example.org", "consent=Ada Example agreed on paper to lessons for her school"]
+    finished = train_stage(read_recipe(recipe_file("text-to-spec", steps=1), words))
+
+    lineage = load_model(finished.model).description.lineage
+    assert [f"{key}={lineage[key]}" for key in ("contact", "consent")] == words
+
+
+def test_nothing_is_written_of_consent_where_nothing_is_said_of_it(recipe_file):
+    finished = train_stage(read_recipe(recipe_file("text-to-spec", steps=1)))
+
+    assert "consent" not in load_model(finished.model).description.lineage

@@ -1,6 +1,9 @@
 """Listener: how long work tells what it is doing. The library never prints; whoever calls it listens."""
 
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
+
+Watch = Callable[[int, int], None]  # after so much, of so much; may raise to give up
 
 
 @runtime_checkable

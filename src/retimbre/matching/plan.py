@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from retimbre.pipelines.delay import Delay
 from retimbre.recipe.training import Training
-from retimbre.report.contents import Choice
+from retimbre.training.choice import Choice
 
 PASSES = 60  # over the speech, so that each second is heard often enough without being learnt by heart
 FEWEST_STEPS, MOST_STEPS = 200, 25_000

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from retimbre.audio.mel import MelSpec, tortoise_univnet_mel100
 from retimbre.errors import TextError
-from retimbre.jobs.listener import Listener, Silent
+from retimbre.jobs.listener import Listener, Silent, Watch
 from retimbre.models.tortoise_ar.speech_codes import has_stopped
 from retimbre.pipelines.tortoise_networks import Networks
 from retimbre.pipelines.tortoise_roles import Role
@@ -19,7 +19,6 @@ from retimbre.pipelines.tortoise_settings import Settings
 from retimbre.pipelines.tortoise_stages import (
     Drawing,
     Seeds,
-    Watch,
     latents_of,
     ranked,
     sound_of,

@@ -11,7 +11,7 @@ Axes used in this file:
     samples     of the waveform
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -21,7 +21,8 @@ from torch.nn import functional
 
 from retimbre.audio.mel import MelSpec, logarithms, tortoise_univnet_mel100
 from retimbre.errors import TextError
-from retimbre.models.tortoise_ar.config import UnifiedVoiceConfig
+from retimbre.jobs.listener import Watch
+from retimbre.models.tortoise_ar.config import END, UnifiedVoiceConfig
 from retimbre.models.tortoise_ar.decoding import Decoding, Rows, Scores, Seen
 from retimbre.models.tortoise_ar.model import UnifiedVoice
 from retimbre.models.tortoise_ar.sampling import choose, generator_of, uniforms
@@ -34,12 +35,10 @@ from retimbre.models.tortoise_hifigan.model import LatentDecoder
 from retimbre.models.univnet.model import UnivNet
 from retimbre.pipelines.tortoise_settings import Settings
 
-Watch = Callable[[int, int], None]  # how far, of how much
 Symbols = Int[Tensor, "symbols"]
 FRAMES_PER_CODE = 4
 CODES_HZ = 22050  # sample rate of the sound that the codes stand for
 NORMALISED = tortoise_univnet_mel100(is_normalised=True)
-END = 0  # the piece that tortoise-tts puts behind every text, besides the stop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,12 +131,7 @@ def ranked(
     """How well each candidate fits the sentence: higher is better. Only scores of one sentence compare."""
     device = next(clvp.parameters()).device
     text = functional.pad(symbols, (0, 1), value=END).to(device)
-    found = []
-    for first in range(0, len(codes), batch_size):
-        batch = codes[first : first + batch_size].to(device)
-        found.append(clvp.scores(text, batch))
-        watch(first + len(batch), len(codes))
-    return torch.cat(found).float().cpu()
+    return clvp.scores(text, codes.to(device), at_a_time=batch_size, watch=watch).float().cpu()
 
 
 @torch.no_grad()
@@ -149,7 +143,7 @@ def latents_of(
     tortoise-tts asks for all and cuts afterwards. No place sees those behind it, so these are the same.
     """
     device = next(ar.parameters()).device
-    heard = codes[: max(1, n_until_silence(codes))].to(device).unsqueeze(0)
+    heard = codes[: n_until_silence(codes)].to(device).unsqueeze(0)
     return ar.latents(voice.to(device).unsqueeze(0), as_read(symbols, ar).to(device), heard)
 
 

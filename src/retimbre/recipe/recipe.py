@@ -266,6 +266,9 @@ class Recipe(Section):
     runs: FilePath = Field(Path("runs"), description="Where run folders are made.")
     base: FilePath | None = Field(None, description="Checkpoint to start from; none: from scratch.")
     contact: str = Field("", description="Who answers for the voice; travels with the checkpoint.")
+    consent: str = Field(
+        "", description="Whose voice it is, and what they agreed to; travels with the checkpoint."
+    )
     data: Data = Field(description="Recordings and texts.")
     spectrogram: Spectrogram = Field(Spectrogram(), description="Only without a base.")
     text: Text = Field(Text(), description="Only without a base.")

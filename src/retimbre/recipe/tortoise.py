@@ -10,6 +10,15 @@ from retimbre.recipe.section import FilePath, Section
 FILES = ("models", "dvae", "text_to_codes", "codes_to_spec", "tokenizer")
 
 
+class NewDvae(Section):
+    """Sizes of a dVAE that is trained from scratch. A base brings its own."""
+
+    n_codes: int = Field(8192, gt=1, description="Entries of the code book.")
+    codebook_dim: int = Field(512, gt=0, description="Channels of an entry.")
+    dim: int = Field(512, gt=0, description="Channels after the first layer; the second doubles them.")
+    n_resblocks: int = Field(3, gt=0, description="Residual blocks on each side of the code book.")
+
+
 class Tortoise(Section):
     """What training a stage of TorToiSe needs beside its base."""
 
@@ -34,6 +43,7 @@ class Tortoise(Section):
     part: Literal["all", "decoder"] = Field(
         "decoder", description="wav-to-codes: the decoder alone, or all of a network without a base."
     )
+    new_dvae: NewDvae = Field(NewDvae(), description="Only for wav-to-codes without a base.")
     sampled_steps: int = Field(
         30, gt=0, description="Diffusion steps of the specs that spec-to-wav is matched to."
     )

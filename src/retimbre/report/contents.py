@@ -11,6 +11,7 @@ from retimbre.evaluate.interval import Interval
 from retimbre.evaluate.measures import Measure, Missing
 from retimbre.evaluate.table import Scores
 from retimbre.report.verdict import Verdict
+from retimbre.training.choice import Choice
 
 REAL_COLOUR = "#7a8594"
 BASE_COLOUR = "#b0762a"
@@ -75,15 +76,6 @@ class Compared:
     comparison: Comparison
     measure: Measure
     interval: Interval
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """Something that was decided, and why."""
-
-    choice: str
-    value: str
-    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)

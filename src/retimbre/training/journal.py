@@ -1,4 +1,4 @@
-"""What a run writes on the way: metrics.jsonl, and TensorBoard events with sounds and pictures."""
+"""What a run writes on the way: metrics.jsonl, samples/, and TensorBoard events with sounds and pictures."""
 
 import json
 from collections.abc import Mapping
@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from retimbre.audio.waveform import Audio
 from retimbre.checkpoint.write import write_text
 from retimbre.errors import MissingExtra
 from retimbre.training.objective import Verdict
@@ -35,13 +36,20 @@ class Journal:
                 self._events.add_scalar(f"{kind}/{name}", value, step)
 
     def show(self, step: int, verdict: Verdict) -> None:
-        """Sounds and pictures of held-out utterances."""
+        """Sounds and pictures of held-out utterances; the sounds as files in samples/, too."""
         with disk_errors_told(self.run, f"the pictures of step {step}"):
-            for name, (samples, rate_hz) in verdict.sounds.items():
+            for name, (made, rate_hz) in verdict.sounds.items():
+                samples = made.nan_to_num()  # of a network that diverged
+                self._keep_sound(step, name, Audio(samples=samples, sample_rate_hz=rate_hz))
                 self._events.add_audio(name, samples.clamp(-1, 1).unsqueeze(0), step, sample_rate=rate_hz)
             for name, spec in verdict.pictures.items():
                 self._events.add_image(name, _grey(spec), step, dataformats="HW")
             self._events.flush()
+
+    def _keep_sound(self, step: int, name: str, audio: Audio) -> None:
+        folder = self.run / "samples" / f"step-{step:06d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        audio.save(folder / f"{name.replace('/', '-')}.wav")
 
     def close(self) -> None:
         """Write out what is still in memory."""

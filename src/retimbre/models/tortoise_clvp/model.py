@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from retimbre.jobs.listener import Watch
 from retimbre.models.tortoise_clvp.config import ClvpConfig
 from retimbre.nn.masks import mask_from_lengths
 from retimbre.nn.rotary_encoder import IsReal, RotaryEncoder, RotarySizes
@@ -75,6 +76,7 @@ class CLVP(nn.Module):
         *,
         n_codes: Int[Tensor, "candidates"] | None = None,
         at_a_time: int = CANDIDATES_AT_A_TIME,
+        watch: Watch | None = None,
     ) -> Float[Tensor, "candidates"]:
         """What `forward` gives for one text and each of several candidates; the text is read once.
 
@@ -83,12 +85,14 @@ class CLVP(nn.Module):
             candidates: Codes that were offered for it.
             n_codes: How many of them are real; None: all, as TorToiSe has it.
             at_a_time: Candidates that are read together: a matter of memory.
+            watch: Told how many have been read.
         """
-        groups = [slice(first, first + at_a_time) for first in range(0, len(candidates), at_a_time)]
-        latents = [
-            self.speech_latent(candidates[group], None if n_codes is None else n_codes[group])
-            for group in groups
-        ]
+        latents = []
+        for first in range(0, len(candidates), at_a_time):
+            group = slice(first, first + at_a_time)
+            latents.append(self.speech_latent(candidates[group], None if n_codes is None else n_codes[group]))
+            if watch is not None:
+                watch(min(first + at_a_time, len(candidates)), len(candidates))
         return (self.text_latent(text.unsqueeze(0)) * torch.cat(latents)).sum(-1) * self.temperature.exp()
 
     def text_latent(self, text: Int[Tensor, "batch symbols"], n_symbols: Lengths = None) -> Latent:

@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from retimbre.jobs.listener import Watch
 from retimbre.models.tortoise_diffusion.model import Aligned, DiffusionDecoder, Spec
 from retimbre.models.tortoise_diffusion.schedule import (
     Schedule,
@@ -32,7 +33,6 @@ Sampler = Literal["ddpm", "ddim", "dpm++2m"]
 Outputs = Float[Tensor, "batch outputs frames"]
 Denoise = Callable[[Tensor, Tensor], Tensor]  # a noisy spec and its steps -> outputs
 NewNoise = Callable[[Tensor], Tensor]  # as large as this
-Watch = Callable[[int, int], None]  # after so many steps, of so many; may raise to give up
 Move = Callable[[Tensor, Tensor, Tensor, int], Tensor]  # spec, clean, share of variance, step -> spec before
 
 GUIDANCE = 2.0  # as TorToiSe speaks

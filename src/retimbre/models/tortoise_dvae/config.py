@@ -1,5 +1,6 @@
 """Every size of a discrete variational autoencoder."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeVar, get_args
 
@@ -81,3 +82,11 @@ class DvaeConfig:
         for _ in range(self.n_layers):
             n_codes = self.lengthened(n_codes)
         return n_codes
+
+
+PRESETS: Mapping[str, DvaeConfig] = {
+    "released": DvaeConfig(),
+    "small": DvaeConfig(n_codes=1024, codebook_dim=128, dim=128),
+    "tiny": DvaeConfig(n_codes=256, codebook_dim=32, dim=32, n_resblocks=1),
+}
+"""Sizes for a new network: TorToiSe's (51.6 M parameters), 3.3 M, and 0.1 M for experiments."""

@@ -136,22 +136,29 @@ class DiscreteVAE(nn.Module):
 
     def encode(self, spec: Spec, n_frames: Lengths = None) -> Codes:
         """The codes of each utterance, `config.codes_in(n_frames)` of them; 0 where there is padding."""
-        return self._codes(self.vectors(spec, n_frames), n_frames)
+        return self.codes_of(self.vectors(spec, n_frames), n_frames)
 
     def decode(self, codes: Codes, n_codes: Lengths = None) -> Spec:
         """The spec of each utterance, `config.frames_in(n_codes)` frames; 0 where there is padding."""
-        return _through(self.decoder, self.codebook(codes).transpose(1, 2), n_codes)
+        return self.decode_entries(self.codebook(codes).transpose(1, 2), n_codes)
+
+    def decode_entries(
+        self, entries: Float[Tensor, "batch dim codes"], n_codes: Lengths = None
+    ) -> Float[Tensor, "batch mels frames"]:
+        """As `decode`, of entries that were looked up already."""
+        return _through(self.decoder, entries, n_codes)
 
     def forward(self, spec: Spec, n_frames: Lengths = None) -> Reconstruction:
         """There and back through the nearest entries; no gradient reaches the encoder."""
         vectors = self.vectors(spec, n_frames)
-        codes = self._codes(vectors, n_frames)
+        codes = self.codes_of(vectors, n_frames)
         n_codes = None if n_frames is None else self.config.codes_in(n_frames)
         entries = self.codebook(codes).transpose(1, 2)
-        decoded = _through(self.decoder, entries, n_codes)
+        decoded = self.decode_entries(entries, n_codes)
         return Reconstruction(spec=decoded, vectors=vectors, codes=codes, entries=entries)
 
-    def _codes(self, vectors: Hidden, n_frames: Lengths) -> Codes:
+    def codes_of(self, vectors: Float[Tensor, "batch dim codes"], n_frames: Lengths = None) -> Codes:
+        """The nearest entry to each vector that the encoder gave; 0 where there is padding."""
         codes = self.codebook.nearest(vectors.transpose(1, 2))
         if n_frames is None:
             return codes
