@@ -9,12 +9,8 @@ import numpy as np
 import torch
 from make_tortoise_set import write_released
 from on_ljspeech import at_steps
-from retimbre.training.build_dvae import described_dvae, wav_to_codes_from
-from retimbre.training.tortoise_material import prepare_tortoise
-from retimbre.training.tortoise_training_files import files_of
-from retimbre.training.tortoise_voices import TrainingVoices
 from tortoise_agreement import agreements, chosen_by
-from tortoise_plan import AR, DVAE, MODES, N_FOLDS, SEEDS, TUNINGS, Plan, Tuning, write
+from tortoise_plan import AR, MODES, N_FOLDS, SEEDS, TUNINGS, Plan, Tuning, write
 from tortoise_stops import Held, forced_length, greedy_codes, knowledge, lengths_of, sampled_codes
 
 from retimbre.cli.console import Console
@@ -25,8 +21,10 @@ from retimbre.models.tortoise_ar import TORTOISE_AR
 from retimbre.models.tortoise_ar.model import UnifiedVoice
 from retimbre.recipe.recipe import Recipe
 from retimbre.recipe.training import Training
-from retimbre.training.material import prepare_material
-from retimbre.training.run import Finished, resume, run_folder, start
+from retimbre.training.run import run_folder
+from retimbre.training.tortoise_material import prepare_tortoise
+from retimbre.training.tortoise_training_files import files_of
+from retimbre.training.tortoise_voices import TrainingVoices
 from retimbre.training.train import continue_training, train_stage
 
 N_DRAWN = 4  # codes of each held-out text
@@ -36,12 +34,7 @@ def dvae(plan: Plan) -> None:
     """What makes the codes."""
     if plan.dvae_file.is_file():
         return
-    recipe, listener = plan.dvae(), Console()
-    material = prepare_material(recipe, mel=described_dvae(DVAE).mel, listener=listener)
-    torch.manual_seed(recipe.training.seed)
-    job = wav_to_codes_from(recipe, material, None, listener, sizes=DVAE)
-    go = resume if is_begun(recipe) else start
-    handed_on(whole(go(recipe, job, listener=listener, device="cpu")).model, plan.dvae_file)
+    handed_on(trained(plan.dvae()) / "model.safetensors", plan.dvae_file)
 
 
 def base(plan: Plan) -> None:
@@ -146,28 +139,18 @@ def voice_in(loaded: Loaded) -> UnifiedVoice:
 
 
 def trained(recipe: Recipe) -> Path:
-    """The run folder of a recipe whose run is whole: begun, gone on with, or there already."""
-    run = run_folder(recipe)
-    if recipe.training.steps not in (at_steps(run, "model") if is_begun(recipe) else ()):
-        go = continue_training if is_begun(recipe) else train_stage
-        whole(go(recipe, listener=Console(), device="cpu"))
-    return run
-
-
-def is_begun(recipe: Recipe) -> bool:
-    """Is there a run to go on with?"""
-    return (run_folder(recipe) / "recipe.yaml").is_file()
-
-
-def whole(finished: Finished) -> Finished:
-    """A run that came to its end.
+    """The run folder of a recipe whose run is whole: begun now, gone on with, or there already.
 
     Raises:
-        RunError: if it was stopped before.
+        RunError: if it was stopped before its end.
     """
-    if finished.was_interrupted:
-        raise RunError(f"{finished.run} was stopped", do="start the same phase again: it goes on from there")
-    return finished
+    run = run_folder(recipe)
+    is_begun = (run / "recipe.yaml").is_file()
+    if not is_begun or recipe.training.steps not in at_steps(run, "model"):
+        go = continue_training if is_begun else train_stage
+        if go(recipe, listener=Console(), device="cpu").was_interrupted:
+            raise RunError(f"{run} was stopped", do="start the same phase again: it goes on from there")
+    return run
 
 
 def handed_on(model: Path, to: Path) -> None:

@@ -18,9 +18,8 @@ from on_ljspeech import RUNS
 from retimbre.data.manifest import read_filelist
 from retimbre.models.tortoise_ar.config import UnifiedVoiceConfig
 from retimbre.models.tortoise_diffusion.config import DiffusionConfig
-from retimbre.models.tortoise_dvae.config import DvaeConfig
 from retimbre.recipe.recipe import Data, Recipe, Stage
-from retimbre.recipe.tortoise import Tortoise
+from retimbre.recipe.tortoise import NewDvae, Tortoise
 from retimbre.recipe.training import Optimiser, Training
 
 Mode = Literal["inference", "dlas"]
@@ -30,7 +29,7 @@ SEEDS = (1, 2, 3)
 N_FOLDS = 3  # 13 or 14 clips held out, 27 to learn from: each of the 41 is held out once with each seed
 
 N_CODES = 512
-DVAE = DvaeConfig(n_codes=N_CODES, codebook_dim=128, dim=128)
+DVAE = NewDvae(n_codes=N_CODES, codebook_dim=128, dim=128)
 AR = UnifiedVoiceConfig(
     n_layers=8,
     dim=192,
@@ -126,7 +125,7 @@ class Plan:
 
     def dvae(self) -> Recipe:
         """A new dVAE of all voices."""
-        training = Training(
+        training = _training(
             steps=self.steps.dvae,
             batch_size=32,
             segment_frames=128,
@@ -134,17 +133,16 @@ class Plan:
             seed=1,
             **_each(self.steps.dvae // 12),
         )
-        return self._on_voices("wav-to-codes", "dvae", training, tortoise=Tortoise(part="all"))
+        return self._on_voices("wav-to-codes", "dvae", training, tortoise=Tortoise(part="all", new_dvae=DVAE))
 
     def base(self) -> Recipe:
         """An autoregressive stage of all voices, from random weights, trained as it will speak."""
-        training = Training(
+        training = _training(
             steps=self.steps.base,
             batch_size=16,
             optimiser=_rate(1e-3, warmup=200, betas=(0.9, 0.96)),
             seed=1,
             precision="bf16-mixed",
-            recomputes=False,
             **_each(self.steps.base // 16),
         )
         random = self.files / "random-text-to-codes.pth"
@@ -152,15 +150,20 @@ class Plan:
 
     def tuned(self, tuning: Tuning) -> Recipe:
         """The base, tuned to the unseen speaker; both modes differ in `trains_as` alone."""
-        training = Training(
+        training = _training(
             steps=self.steps.tune,
             batch_size=8,
             optimiser=Optimiser(
-                learning_rate=2e-4, betas=(0.9, 0.96), decays="matrices", warmup_steps=10, schedule="constant"
+                learning_rate=2e-4,
+                betas=(0.9, 0.96),
+                weight_decay=0.01,
+                decays="matrices",
+                warmup_steps=10,
+                schedule="constant",
+                clip_norm=4.0,
             ),
             seed=tuning.seed,
             precision="bf16-mixed",
-            recomputes=False,
             **_each(self.steps.tune // 4, keep=5),
         )
         return self.on_unseen(
@@ -174,12 +177,11 @@ class Plan:
 
     def diffusion(self) -> Recipe:
         """A diffusion decoder of all voices, on the latents of the base."""
-        training = Training(
+        training = _training(
             steps=self.steps.diffusion,
             batch_size=8,
             optimiser=_rate(3e-4, warmup=200),
             seed=1,
-            recomputes=False,
             **_each(self.steps.diffusion // 8),
         )
         random = self.files / "random-codes-to-spec.pth"
@@ -195,12 +197,11 @@ class Plan:
 
         Both have as many steps on the same recordings; only whose latents they learn from differs.
         """
-        training = Training(
+        training = _training(
             steps=self.steps.match,
             batch_size=8,
-            optimiser=Optimiser(learning_rate=1e-4, warmup_steps=10),
+            optimiser=Optimiser(learning_rate=1e-4, warmup_steps=10, schedule="constant", clip_norm=1.0),
             seed=tuning.seed,
-            recomputes=False,
             **_each(self.steps.match // 2),
         )
         latents = self.tuned_file(tuning) if to == "tuned" else self.base_file
@@ -265,10 +266,22 @@ def write(path: Path, found: Mapping[str, Any]) -> None:
 
 def _rate(peak: float, *, warmup: int, betas: tuple[float, float] = (0.9, 0.98)) -> Optimiser:
     return Optimiser(
-        learning_rate=peak, betas=betas, decays="matrices", warmup_steps=warmup, schedule="cosine"
+        learning_rate=peak,
+        betas=betas,
+        weight_decay=0.01,
+        decays="matrices",
+        warmup_steps=warmup,
+        schedule="cosine",
+        clip_norm=1.0,
     )
 
 
 def _each(n_steps: int, *, keep: int = 2) -> dict[str, Any]:
     n_steps = max(1, n_steps)
     return {"validate_every_steps": n_steps, "checkpoint_every_steps": n_steps, "keep_checkpoints": keep}
+
+
+def _training(**given: Any) -> Training:  # noqa: ANN401 - keys of the section
+    """A section that leaves nothing to the rules of training: nothing ends early, or differs by memory."""
+    fixed = {"precision": "32-true", "patience": 0, "batch_parts": 1, "lora": None, "recomputes": False}
+    return Training(**{**fixed, **given})

@@ -28,7 +28,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from retimbre.models.tortoise_ar.decoding import Rows, Scores, Seen, decode, most_likely
+from retimbre.models.tortoise_ar.decoding import Rows, Scores, Seen, decode
+from retimbre.models.tortoise_ar.memory import Memory
 from retimbre.models.tortoise_ar.model import UnifiedVoice
 from retimbre.models.tortoise_ar.sampling import Sampling, choose, uniforms
 from retimbre.pipelines.tortoise_stages import as_read
@@ -86,19 +87,25 @@ def knowledge(model: UnifiedVoice, held: Held) -> Knowledge:
     return Knowledge(codes=float(of_codes.mean()), stop=float(of_codes[-1]), text=float(of_text))
 
 
+@torch.no_grad()
 def forced_length(model: UnifiedVoice, held: Held) -> int | None:
-    """Codes before the stop while the true ones are read; None: it never stops."""
-    true, stop = held.codes, model.config.stop_code
-
-    def read_on(scores: Scores, seen: Seen, _: Rows) -> Int[Tensor, "batch"]:
-        best, place = most_likely(scores), seen.shape[1] - BEFORE
-        if place >= len(true) or int(best) == stop:
-            return best
-        return true[place : place + 1]
-
+    """Codes before the stop while the true ones are read, all at once; None: it never stops."""
     voice, symbols = _prompt(model, held)
-    codes = decode(model, voice, symbols, max_codes=_room(model, held), choose=read_on)
-    return lengths_of(codes, stop)[0]
+    text, memory, stop = model.framed_symbols(symbols), Memory(), model.config.stop_code
+    sound = model.framed_codes(held.codes.unsqueeze(0))[:, :-1]
+    x = torch.cat([voice.unsqueeze(1), model.embedded_symbols(text), model.embedded_codes(sound)], dim=1)
+    states = model.gpt(x, memory)[:, -sound.shape[1] :]
+    best = model.mel_head(model.final_norm(states))[0].argmax(dim=-1)
+    stops = (best == stop).nonzero()
+    if len(stops):
+        return int(stops[0])
+    code = best[-1:]
+    for place in range(held.n_codes + 1, _room(model, held)):
+        state = model.gpt(model.embedded_codes(code.unsqueeze(0), first=place), memory)
+        code = model.mel_head(model.final_norm(state[:, -1])).argmax(dim=-1)
+        if int(code) == stop:
+            return place
+    return None
 
 
 def greedy_codes(model: UnifiedVoice, held: Held) -> Int[Tensor, "codes"]:
