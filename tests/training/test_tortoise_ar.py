@@ -23,6 +23,7 @@ from retimbre.models.tortoise_ar.model import UnifiedVoice
 from retimbre.pipelines.tortoise_stages import as_read
 from retimbre.training.batching import Key, item_random
 from retimbre.training.fabric import make_fabric
+from retimbre.training.learner import Learner
 from retimbre.training.loop import train_steps
 from retimbre.training.objective import Parts, Progress
 from retimbre.training.optimisers import optimiser_of
@@ -40,8 +41,10 @@ def job_of(settings, *, model=None, training=None, **more):
     model = model or new_network()
     arguments = {"voices": Voices(), "base_texts": TEXTS, "checks": GREEDY} | more
     return text_to_codes_job(
-        model,
-        Description(family="tortoise_ar", sizes=sizes_of(model.config)),
+        Learner(
+            network=model,
+            description=Description(family="tortoise_ar", sizes=sizes_of(model.config)),
+        ),
         settings,
         training=training or utterances(LENGTHS),
         validation=arguments.pop("validation", utterances([(5, 11), (3, 8)], seed=2)),

@@ -24,6 +24,7 @@ from retimbre.recipe.recipe import Data, Recipe
 from retimbre.recipe.training import LossWeights
 from retimbre.training.batching import BatchOrder, Key, batch_loader
 from retimbre.training.fabric import make_fabric
+from retimbre.training.learner import Learner
 from retimbre.training.loop import train_steps
 from retimbre.training.objective import Parts, Progress
 from retimbre.training.optimisers import optimiser_of
@@ -65,8 +66,10 @@ def latents_in(folder, utterances, ar, name):
 def job_of(model, settings, folder, training, validation, *, latents=None):
     voices = NoisyVoices()
     return codes_to_spec_job(
-        model,
-        Description(family="tortoise_diffusion", sizes=sizes_of(DIFFUSION), spectrogram=MEL),
+        Learner(
+            network=model,
+            description=Description(family="tortoise_diffusion", sizes=sizes_of(DIFFUSION), spectrogram=MEL),
+        ),
         settings,
         training=training,
         validation=validation,

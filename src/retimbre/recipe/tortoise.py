@@ -33,6 +33,9 @@ class Tortoise(Section):
         None, description="Whose specs spec-to-wav is matched to: the tuned one; none: that in the folder."
     )
     tokenizer: FilePath | None = Field(None, description="Text -> symbols; none: that of the set.")
+    language: str = Field(
+        "en", description="Of texts whose list names none: English is cleaned, others only made small."
+    )
     trains_as: Literal["inference", "dlas"] = Field(
         "inference", description="What is computed: what speaking computes, or what DL-Art-School does."
     )
@@ -40,8 +43,8 @@ class Tortoise(Section):
     hears_itself: bool = Field(
         False, description="A voice may be heard from the recording that is to be spoken."
     )
-    part: Literal["all", "decoder"] = Field(
-        "decoder", description="wav-to-codes: the decoder alone, or all of a network without a base."
+    part: Literal["all", "decoder"] | None = Field(
+        None, description="What of a dVAE learns; none: the decoder of a base, all of a new one."
     )
     new_dvae: NewDvae = Field(NewDvae(), description="Only for wav-to-codes without a base.")
     sampled_steps: int = Field(

@@ -139,5 +139,8 @@ class Training(Section):
         500, gt=0, description="The validation utterances are measured so often."
     )
     validate_at_most: int = Field(12, gt=0, description="So many validation utterances at most.")
+    samples: int = Field(
+        8, ge=0, description="text-to-codes speaks a validation text so many times on the way."
+    )
     checkpoint_every_steps: int = Field(500, gt=0, description="Everything is saved so often.")
     keep_checkpoints: int = Field(2, gt=0, description="So many newest complete checkpoints stay.")

@@ -20,7 +20,7 @@ from retimbre.training.additions import refuse_additions
 from retimbre.training.freezing import freeze
 from retimbre.training.job import Job
 from retimbre.training.lineage import lineage
-from retimbre.training.tortoise_dvae import wav_to_codes_job
+from retimbre.training.tortoise_dvae import Part, wav_to_codes_job
 from retimbre.training.tortoise_material import Encoded, TortoiseMaterial
 
 
@@ -61,7 +61,7 @@ def wav_to_codes_from(
             one.utterance.stem: dvae_item(one, material)
             for one in material.validation[: recipe.training.validate_at_most]
         },
-        part=recipe.tortoise.part,
+        part=part_of(recipe),
     )
 
 
@@ -70,13 +70,18 @@ def dvae_item(encoded: Encoded, material: TortoiseMaterial) -> DvaeItem:
     return DvaeItem(spec=log_mel(material.store.load_audio(encoded.utterance, AUTO_MEL).samples, AUTO_MEL))
 
 
+def part_of(recipe: Recipe) -> Part:
+    """What learns: of a known network the decoder, of a new one all, unless the recipe says it."""
+    return recipe.tortoise.part or ("decoder" if recipe.base else "all")
+
+
 def require_possible_part(recipe: Recipe) -> None:
     """What is to learn must be able to, without harm to what was trained with it.
 
     Raises:
         RecipeError: if all of a known network is to learn, or the decoder of none.
     """
-    if recipe.base is not None and recipe.tortoise.part == "all":
+    if recipe.base is not None and part_of(recipe) == "all":
         raise RecipeError(
             f"{recipe.base.name} cannot be trained further as a whole: with another encoder or code book, "
             "its codes would mean something else to every stage that was trained on them "
@@ -84,7 +89,7 @@ def require_possible_part(recipe: Recipe) -> None:
             do="train its decoder alone (-c tortoise.part=decoder), or a new dVAE without 'base:', and then "
             "the other stages with it; an own run goes on by --resume with more training.steps",
         )
-    if recipe.base is None and recipe.tortoise.part == "decoder":
+    if recipe.base is None and part_of(recipe) == "decoder":
         raise RecipeError(
             "tortoise.part is 'decoder', but there is no dVAE whose decoder could learn",
             do="name one (--base dvae.pth), or train a new one as a whole (-c tortoise.part=all)",

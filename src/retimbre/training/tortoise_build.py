@@ -22,7 +22,7 @@ from retimbre.pipelines.tortoise_speaker import DIGESTS
 from retimbre.pipelines.tortoise_voice_cache import user_cache_folder
 from retimbre.recipe.recipe import Recipe
 from retimbre.recipe.training import LossWeights, Optimiser, Training
-from retimbre.training.build_dvae import wav_to_codes_from
+from retimbre.training.build_dvae import require_possible_part, wav_to_codes_from
 from retimbre.training.build_univnet import univnet_from
 from retimbre.training.job import Job
 from retimbre.training.learner import learner_of
@@ -33,6 +33,7 @@ from retimbre.training.tortoise_facts import device_facts, facts_of, layers_reco
 from retimbre.training.tortoise_forgetting import base_texts
 from retimbre.training.tortoise_material import TortoiseMaterial, prepare_tortoise
 from retimbre.training.tortoise_plan import plan_tortoise
+from retimbre.training.tortoise_samples import samples_of
 from retimbre.training.tortoise_training_files import files_of
 from retimbre.training.tortoise_voices import TrainingVoices
 
@@ -74,6 +75,8 @@ def tortoise_job(
         stored: The section that an interrupted run was begun with: it is not planned anew.
     """
     _require_base(recipe, base)
+    if recipe.stage == "wav-to-codes":
+        require_possible_part(recipe)
     files = files_of(recipe, digests=Digests(user_cache_folder().parent / DIGESTS))
     material = prepare_tortoise(recipe, files=files, listener=listener, device=device)
     if stored is not None:
@@ -137,6 +140,7 @@ def _text_to_codes(ground: Ground) -> Job:
     recipe, material, network = ground.recipe, ground.material, _network(ground, UnifiedVoice)
     settings = recipe.training
     learner = learner_of(network.train(), _described(ground), settings)
+    texts = base_texts(material.files.vocabulary)
     network.gpt.n_recomputed = layers_recomputed(
         ground.recipe, material, learner, device_facts(ground.device)
     )
@@ -148,7 +152,8 @@ def _text_to_codes(ground: Ground) -> Job:
         voices=voices_of(ground),
         validation_voices=voices_of(ground, as_speaking=True),
         trains_as=recipe.tortoise.trains_as,
-        base_texts=base_texts(material.files.vocabulary),
+        base_texts=texts,
+        samples=samples_of(recipe, material, ground.listener, base_text=texts[0] if texts else None),
     )
 
 

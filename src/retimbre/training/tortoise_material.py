@@ -84,7 +84,6 @@ def prepare_tortoise(
     *,
     files: TrainingFiles,
     config: UnifiedVoiceConfig | None = None,
-    language: str = "en",
     listener: Listener | None = None,
     is_overwritten: bool = False,
     n_workers: int | None = None,
@@ -96,7 +95,6 @@ def prepare_tortoise(
 
     Args:
         config: Sizes of a new autoregressive network; where there is a file, they are in it.
-        language: Of texts whose list names none: English is cleaned as TorToiSe does, others only made small.
         is_overwritten: Make everything again.
         n_workers: Processes; None takes all cores.
         device: Where recordings are encoded.
@@ -118,7 +116,7 @@ def prepare_tortoise(
     )
     tell_prepared(prepared, listener)
     limits = Limits.of(config or files.ar_config or UnifiedVoiceConfig(), recipe.tortoise.trains_as)
-    making = _Making(recipe=recipe, files=files, store=store, limits=limits, language=language)
+    making = _Making(recipe=recipe, files=files, store=store, limits=limits)
     encoded, unusable = making.encoded(prepared.kept, listener, is_overwritten=is_overwritten, device=device)
     left_out = [*prepared.left_out, *unusable]
     write_left_out(store, left_out)
@@ -166,7 +164,6 @@ class _Making:
     files: TrainingFiles
     store: Store
     limits: Limits
-    language: str
 
     @property
     def hears_others(self) -> bool:
@@ -216,7 +213,7 @@ class _Making:
         return {one.utterance: _encoded(one.utterance, codes) for one, codes in made}, left_out
 
     def _spoken(self, utterance: Utterance) -> Spoken | LeftOut:
-        language = self.language if utterance.language == UNNAMED else utterance.language
+        language = self.recipe.tortoise.language if utterance.language == UNNAMED else utterance.language
         readable = read(utterance.text, self.files.vocabulary, language=language)
         reason = self.limits.why_no_text(utterance, readable) or self.limits.why_no_recording(
             self._n_samples(utterance)
