@@ -1,11 +1,11 @@
 """Does training TorToiSe as it speaks gain anything over training it as DL-Art-School does?
 
     python benchmarks/make_tortoise_corpus.py CORPUS --piper PIPER     # see there
-    python benchmarks/experiment_tortoise.py all CORPUS                # four hours on one core, and resumable
+    python benchmarks/experiment_tortoise.py all CORPUS                # five hours on one core, and resumable
     python benchmarks/experiment_tortoise.py PHASE CORPUS [--steps-of-all 0.01]     # one of these:
 
-dvae       A small dVAE of all voices: 512 codes, 3.2 M parameters.
-base       A small autoregressive stage of all voices, 4.4 M, from scratch.
+dvae       A small dVAE of all voices: 512 codes, 3.3 M parameters.
+base       A small autoregressive stage of all voices, 4.3 M, from scratch.
 tune       It is tuned to 41 clips of a real speaker whom it has not heard, as inference computes and as
            DL-Art-School does: from the same base, for as many steps, three seeds and three folds each.
 measure    Of each tuned network: what held-out speech costs it and where it stops (see tortoise_stops.py).

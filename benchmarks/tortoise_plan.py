@@ -20,7 +20,7 @@ from retimbre.models.tortoise_ar.config import UnifiedVoiceConfig
 from retimbre.models.tortoise_diffusion.config import DiffusionConfig
 from retimbre.recipe.recipe import Data, Recipe, Stage
 from retimbre.recipe.tortoise import NewDvae, Tortoise
-from retimbre.recipe.training import Optimiser, Training
+from retimbre.recipe.training import LossWeights, Optimiser, Training
 
 Mode = Literal["inference", "dlas"]
 LatentsOf = Literal["base", "tuned"]
@@ -55,8 +55,8 @@ class Steps:
     dvae: int = 4000
     base: int = 4000
     tune: int = 160
-    diffusion: int = 3000
-    match: int = 160
+    diffusion: int = 2500
+    match: int = 120
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,6 +202,7 @@ class Plan:
             batch_size=8,
             optimiser=Optimiser(learning_rate=1e-4, warmup_steps=10, schedule="constant", clip_norm=1.0),
             seed=tuning.seed,
+            loss=LossWeights(noise_from_step=0),  # the base knows noise already
             **_each(self.steps.match // 2),
         )
         latents = self.tuned_file(tuning) if to == "tuned" else self.base_file

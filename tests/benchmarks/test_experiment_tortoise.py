@@ -60,6 +60,9 @@ def test_matched_and_control_differ_in_whose_latents_they_learn_from_alone(plans
     ours, theirs = (without_names(plan.matched(tuning, to=to)) for to in ("tuned", "base"))
     assert ours["tortoise"].pop("text_to_codes") != theirs["tortoise"].pop("text_to_codes")
     assert ours == theirs
+    assert (
+        ours["training"]["loss"]["noise_from_step"] == 0
+    )  # or a short run would teach the first guess alone
 
 
 def test_no_run_ends_early_or_is_planned_by_the_memory_at_hand(plans, plan):
