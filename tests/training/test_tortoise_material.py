@@ -337,7 +337,8 @@ def test_texts_are_cleaned_as_speaking_cleans_them_in_their_language(corpus, tmp
     recipe = corpus.recipe(tokenizer=path)
     files = files_of(recipe)
 
-    german = prepare_tortoise(recipe, files=files, language="de", n_workers=1)
+    in_german = corpus.recipe(tokenizer=path, language="de")
+    german = prepare_tortoise(in_german, files=files, n_workers=1)
     english = prepare_tortoise(recipe, files=files, n_workers=1)
 
     def said(material):
@@ -345,6 +346,16 @@ def test_texts_are_cleaned_as_speaking_cleans_them_in_their_language(corpus, tmp
 
     assert said(german) == {"süße 4 gr."}
     assert said(english) == {"susse four gr."}
+
+
+def test_signs_that_are_read_as_others_are_told(corpus, prepared):
+    heard = Heard()
+    prepared(options={"listener": heard})
+    assert heard.of("Text") == []
+    corpus.say({name: (who, "Süß") for name, (who, _) in LINES.items()})
+    prepared(options={"listener": heard})
+    (told,) = heard.of("Text")
+    assert told.startswith("10 texts are read with other signs, most often 'ü' as 'u', 'ß' as 'ss'; ")
 
 
 def test_a_language_in_the_list_counts_more_than_the_common_one(corpus, prepared):

@@ -26,7 +26,7 @@ from retimbre.training.learner import Learner
 from retimbre.training.tortoise_material import TortoiseMaterial
 from retimbre.training.tortoise_plan import Facts, Needs, Speech, precision_for
 
-SMALL_SHARE = 0.02  # of a network's numbers, what low-rank matrices of the usual size come to at most
+SMALL_SHARE = 0.01  # of a network's numbers, what low-rank matrices of the usual size come to at most
 VOICE_FRAMES = AUTO_MEL.frames_in(AUTO_SAMPLES)
 
 

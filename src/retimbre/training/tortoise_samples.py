@@ -6,8 +6,8 @@ the base itself says them: what is gained, and what is forgotten, can be heard b
 Axes used in this file:
     symbols  of a text
     clips    recordings of a voice
-    mels     bands of their spectrograms
-    frames   of their spectrograms
+    mels     bands of their spectrograms: auto_mels and diffusion_mels, as each network hears them
+    frames   of their spectrograms, likewise
 """
 
 from collections.abc import Sequence
@@ -44,8 +44,6 @@ SAMPLE_RATE_HZ = 24_000
 SPEAKERS: tuple[Role, ...] = ("codes-to-spec", "spec-to-wav")
 N_HEARD = 8  # recordings among which those are that the voice is heard from
 
-Clips = Float[Tensor, "clips mels frames"]
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Line:
@@ -59,8 +57,8 @@ class Line:
 
     name: str
     symbols: Int[Tensor, "symbols"]
-    for_auto: Clips
-    for_diffusion: Clips
+    for_auto: Float[Tensor, "clips auto_mels auto_frames"]
+    for_diffusion: Float[Tensor, "clips diffusion_mels diffusion_frames"]
 
 
 @dataclass(frozen=True, kw_only=True)
