@@ -23,9 +23,10 @@ from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
+from on_ljspeech import RUNS
 from tortoise_matched import diffusion
 from tortoise_phases import agree, base, dvae, measure, tune
-from tortoise_plan import RUNS, Plan, Steps
+from tortoise_plan import Plan, Steps
 from tortoise_results import table
 
 from retimbre.errors import RetimbreError

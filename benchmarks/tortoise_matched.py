@@ -10,13 +10,7 @@ from pathlib import Path
 import torch
 from make_tortoise_set import write_released
 from on_ljspeech import at_steps
-from retimbre.pipelines.produced_tortoise_specs import produced_spec
-from retimbre.pipelines.teacher_forced_latents import FreshLatents, random_of
-from retimbre.pipelines.tortoise_target import mel_error, target_spec
-from retimbre.training.tortoise_material import Encoded, TortoiseMaterial, prepare_tortoise
-from retimbre.training.tortoise_training_files import files_of
-from retimbre.training.tortoise_voices import TrainingVoices
-from tortoise_phases import handed_on, trained, voice_in
+from tortoise_phases import handed_on, speaker_in, trained
 from tortoise_plan import DIFFUSION, ONCE_EACH, Plan, Tuning, write
 
 from retimbre.jobs.listener import Silent
@@ -25,8 +19,14 @@ from retimbre.models.tortoise_ar.sampling import generator_of
 from retimbre.models.tortoise_diffusion import TORTOISE_DIFFUSION
 from retimbre.models.tortoise_diffusion.config import spec_of
 from retimbre.models.tortoise_diffusion.model import DiffusionDecoder
+from retimbre.pipelines.produced_tortoise_specs import produced_spec
+from retimbre.pipelines.teacher_forced_latents import FreshLatents, voice_choice
 from retimbre.pipelines.tortoise_settings import Settings
+from retimbre.pipelines.tortoise_target import mel_error, target_spec
 from retimbre.pipelines.tortoise_voice_clips import AUTO_MEL
+from retimbre.training.tortoise_material import Encoded, TortoiseMaterial, prepare_tortoise
+from retimbre.training.tortoise_training_files import files_of
+from retimbre.training.tortoise_voices import TrainingVoices
 
 SPOKEN_AS = Settings(sampler="dpm++2m", n_steps=20, guidance=0.0)
 N_TIMES = 2  # each spec from noise of its own; the same noise for all three decoders
@@ -57,7 +57,7 @@ def errors_of(plan: Plan, tuning: Tuning) -> dict[str, dict[str, float]]:
     recipe = plan.matched(tuning, to="tuned")
     material = prepare_tortoise(recipe, files=files_of(recipe), listener=Silent())
     voices = TrainingVoices.of(material, recipe.tortoise)
-    latents = FreshLatents(ar=voice_in(load_model(plan.tuned_file(tuning))), voices=voices, seed=SEED)
+    latents = FreshLatents(ar=speaker_in(plan.tuned_file(tuning)), voices=voices, seed=SEED)
     decoders = {
         "matched": decoder_in(plan.matched_file(tuning, to="tuned")),
         "control": decoder_in(plan.matched_file(tuning, to="base")),
@@ -82,7 +82,7 @@ def mean_error(
     name, mel = one.utterance.basename, spec_of(decoder.config)
     samples = material.store.load_audio(one.utterance, AUTO_MEL).samples
     target = target_spec(samples, len(one.codes), mel)
-    clips = voices.for_diffusion(one, random_of(SEED, name, "diffusion"))
+    clips = voices.for_diffusion(one, voice_choice(SEED, one.utterance))
     read = latents.of(one)
     errors = []
     for time in range(N_TIMES):

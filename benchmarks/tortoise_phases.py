@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from make_tortoise_set import write_released
 from on_ljspeech import at_steps
@@ -19,6 +19,7 @@ from retimbre.jobs.listener import Silent
 from retimbre.models.load import Loaded, load_model, save_model
 from retimbre.models.tortoise_ar import TORTOISE_AR
 from retimbre.models.tortoise_ar.model import UnifiedVoice
+from retimbre.pipelines.teacher_forced_latents import voice_choice
 from retimbre.recipe.recipe import Recipe
 from retimbre.recipe.training import Training
 from retimbre.training.run import run_folder
@@ -75,7 +76,7 @@ def agree(plan: Plan) -> None:
         path = plan.measures(f"agreement-fold-{fold}")
         if path.is_file():
             continue
-        chosen = chosen_by(lambda tuned=tuned: voice_in(load_model(tuned)), held_in(plan, fold))
+        chosen = chosen_by(partial(speaker_in, tuned), held_in(plan, fold))
         found = agreements(chosen)
         write(path, {kind: {name: asdict(one) for name, one in of.items()} for kind, of in found.items()})
 
@@ -126,7 +127,7 @@ def held_in(plan: Plan, fold: int) -> list[Held]:
             name=one.utterance.basename,
             symbols=one.symbols,
             codes=one.codes,
-            clips=voices.for_auto(one, np.random.default_rng(list(one.utterance.basename.encode()))),
+            clips=voices.for_auto(one, voice_choice(1, one.utterance)),
         )
         for one in material.held_out
     ]
@@ -136,6 +137,11 @@ def voice_in(loaded: Loaded) -> UnifiedVoice:
     """The network, ready to speak."""
     assert isinstance(loaded.model, UnifiedVoice)
     return loaded.model.eval()
+
+
+def speaker_in(path: Path) -> UnifiedVoice:
+    """The network of a file, ready to speak."""
+    return voice_in(load_model(path))
 
 
 def trained(recipe: Recipe) -> Path:
