@@ -25,7 +25,8 @@ from retimbre.evaluate.measures import F0_ERROR, MCD, MEL_DISTANCE, PERCEPTUAL, 
 from retimbre.matching.judge import delay_of
 from retimbre.models.hifigan.batch import VocoderBatch
 from retimbre.models.load import Loaded, load_model
-from retimbre.training.hifigan import SpecToWavObjective, Wave
+from retimbre.nn.judges import Wave
+from retimbre.training.hifigan import SpecToWavObjective
 from retimbre.training.material import Material, prepare_material
 from retimbre.training.objective import Progress
 from retimbre.training.run import start

@@ -14,7 +14,9 @@ from string import ascii_lowercase
 
 import pytest
 import soundfile
+import yaml
 
+from building.adapters import save_adapter
 from building.conversion import EVERYVOICE_SIZES
 from building.models import STATS, generator_config, save_text_to_spec, save_vocoder, text_to_spec_config
 from building.sounds import record, vowel
@@ -70,7 +72,9 @@ class Command:
         if words[1] not in ("train", "match") or {"--resume", "--dry-run"} & set(words):
             return None
         named = [word.removeprefix("name=") for word in words if word.startswith("name=")]
-        return named[-1] if named else "my-voice-matched" if "match-vocoder.yaml" in words else "my-voice"
+        recipes = [ROOT / "recipes" / word for word in words if word.endswith(".yaml")]
+        ready = [yaml.safe_load(text_of(path))["name"] for path in recipes if path.is_file()]
+        return (*named, *ready, "my-voice")[0]
 
     @property
     def shortened(self) -> list[str]:
@@ -166,7 +170,7 @@ def project(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("docs") / "project"
     for name in ("checkpoints", "starter"):
         (folder / name).mkdir(parents=True)
-    record(folder / "wavs", {f"u{n}": vowel(0.6, f0_hz=120 + 8 * n, seed=n) for n in range(9)})
+    record(folder / "wavs", {f"u{n}": vowel(0.8, f0_hz=120 + 8 * n, seed=n) for n in range(9)})
     lines = [f"u{n}|{'one two three'[: 5 + n]}\n" for n in range(9)]
     (folder / "metadata.csv").write_text("".join(lines), encoding="utf-8")
     (folder / "texts.txt").write_text("one.\ntwo three.\n", encoding="utf-8")
@@ -180,6 +184,9 @@ def project(tmp_path_factory) -> Path:
     )
     vocoder = save_vocoder(folder / "starter" / "spec_to_wav.safetensors", generator_config())
     tiny_tortoise_set(folder / "models" / "tortoise")
+    for seed, name in enumerate(("ann", "bob")):
+        over = folder / "models" / "tortoise" / "autoregressive.pth"
+        save_adapter(folder / "adapters" / f"{name}.safetensors", over, seed=seed)
     record(folder / "my-recordings", {"u0": vowel(1.2, f0_hz=120, seed=0)})
     shutil.copy(text_to_spec, folder / "checkpoints" / "text-to-spec.ckpt")  # content decides, not the ending
     shutil.copy(vocoder, folder / "checkpoints" / "vocoder.ckpt")

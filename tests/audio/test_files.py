@@ -5,7 +5,7 @@ import pytest
 import soundfile
 import torch
 
-from retimbre.audio.files import load_audio, probe, resample, save_audio
+from retimbre.audio.files import load_audio, load_part, probe, resample, save_audio
 from retimbre.audio.waveform import Audio
 from retimbre.errors import AudioError
 
@@ -51,6 +51,25 @@ def test_probe_tells_the_facts_of_a_file(tmp_path):
 
     assert (facts.sample_rate_hz, facts.n_channels, facts.n_samples) == (RATE_HZ, 2, 1201)
     assert facts.duration_s == pytest.approx(1201 / RATE_HZ)
+
+
+@pytest.mark.parametrize(("start", "n_samples", "n_found"), [(0, 5, 5), (333, 400, 400), (1000, 400, 201)])
+def test_a_part_of_a_file_is_that_part_of_the_whole(tmp_path, start, n_samples, n_found):
+    path = write(tmp_path / "a.wav", noise(1201))
+    part = load_part(path, start=start, n_samples=n_samples)
+
+    assert len(part) == n_found
+    assert torch.equal(part, load_audio(path).samples[start : start + n_samples])
+
+
+def test_a_part_of_what_is_no_mono_file_is_refused(tmp_path):
+    with pytest.raises(AudioError, match="expected one channel, found 2"):
+        load_part(write(tmp_path / "a.wav", noise(100, 2)), start=0, n_samples=5)
+    (tmp_path / "b.wav").write_bytes(b"no sound")
+    with pytest.raises(AudioError, match="cannot be decoded"):
+        load_part(tmp_path / "b.wav", start=0, n_samples=5)
+    with pytest.raises(AudioError, match="cannot be read"):
+        load_part(tmp_path / "c.wav", start=0, n_samples=5)
 
 
 def test_two_channels_are_mixed_to_their_mean(tmp_path):

@@ -9,7 +9,9 @@ import shutil
 import pytest
 import torch
 
+from building.adapters import save_adapter
 from building.conversion import bits, differing, save, tensors_of
+from retimbre.models.adapter import read_adapter
 from retimbre.models.load import load_model
 from retimbre.pipelines import convert as pipeline
 
@@ -368,3 +370,32 @@ def test_what_is_stated_reaches_the_onnx_file(here, monkeypatch, retimbre):
     assert "no difference" in ended.err
     state = loaded.model.state_dict()
     assert bits(state["conv_pre.bias"]) == bits(tensors_of(source)["conv_pre.bias"])
+
+
+def test_adapters_are_folded_one_after_another_with_their_strengths(here, retimbre):
+    base = save(here, "tortoise_ar", step=7)
+    one = save_adapter(here / "one.safetensors", base)
+    two = save_adapter(here / "two.safetensors", base, seed=2)
+
+    ended = retimbre("convert", base, "--adapter", one, "--adapter", f"{two}=0.5", "-o", "both.pth")
+
+    assert ended.code == 0, ended.err
+    assert ended.out == "both.pth\nboth.pth.json\n"
+    assert "folded in: one.safetensors × 1\nfolded in: two.safetensors × 0.5\n" in ended.err
+    over = load_model(base, adapters=[read_adapter(one), read_adapter(two, strength=0.5)])
+    assert differing(tensors_of(here / "both.pth"), over.model.state_dict()) == []
+
+
+def test_an_adapter_alone_is_no_model_to_convert_and_a_wrong_base_is_named(here, retimbre):
+    base, other = save(here, "tortoise_ar"), save(here, "univnet")
+    adapter = save_adapter(here / "mine.safetensors", base)
+    before = files(here)
+
+    alone = retimbre("convert", adapter, "-o", "new.pth").error
+    wrong = retimbre("convert", other, "--adapter", adapter, "-o", "new.pth").error
+    none = retimbre("convert", base, "--adapter", other, "-o", "new.pth").error
+
+    assert "(--adapter FILE): no model by itself" in alone
+    assert "mine.safetensors is for another kind of network than univnet.safetensors" in wrong
+    assert "univnet.safetensors holds no adapters" in none
+    assert files(here) == before

@@ -9,11 +9,13 @@ import pytest
 import soundfile
 import torch
 
+from building.adapters import save_adapter
 from building.sounds import RATE_HZ, vowel
 from building.tortoise_set import CLVP, DIFFUSION, PARTS, tiny_tortoise_set
 from retimbre import load_voice
 from retimbre.audio.files import load_audio
 from retimbre.audio.wav_facts import facts_of
+from retimbre.checkpoint.digest import sha256_of
 from retimbre.errors import DataError
 from retimbre.models.tortoise_ar.decoding import Decoding
 from retimbre.models.tortoise_dvae import TORTOISE_DVAE
@@ -453,3 +455,44 @@ def test_facts_are_json_that_scripts_read(speak, here):
     facts = facts_of(written(speak("--seed", 1), here)[0])
 
     assert json.loads(json.dumps(facts)) == facts
+
+
+def test_an_adapter_speaks_over_its_base_and_stands_in_the_file(speak, here, tortoise_set, tmp_path, plain):
+    mine = save_adapter(tmp_path / "mine.safetensors", tortoise_set / "autoregressive.pth")
+
+    (with_it,) = written(speak("--seed", 1, "--adapter", mine), here)
+    (half,) = written(speak("--seed", 1, "--adapter", f"{mine}=0.5", "-o", "half"), here)
+    (none,) = written(speak("--seed", 1, "--adapter", f"{mine}=0", "-o", "none"), here)
+
+    sounds = [load_audio(path).samples for path in (with_it, half, none)]
+    assert sounds[2].equal(plain.samples)
+    assert not any(sounds[0].equal(other) for other in sounds[1:])
+    digest = facts_of(half)["models"]["text-to-codes"]
+    assert digest.endswith(f" + {sha256_of(mine)} x 0.5")
+
+
+def test_python_takes_adapters_with_their_strengths(tortoise_set, tmp_path, plain):
+    mine = save_adapter(tmp_path / "mine.safetensors", tortoise_set / "autoregressive.pth")
+    quick = {"n_drawn": 3, "n_steps": 2, "max_codes": 40}
+
+    voices = [load_voice(tortoise_set, adapters={mine: strength}, **quick) for strength in (0.0, 1.0)]
+
+    spoken = [voice.speak(TEXT, seed=1).samples for voice in voices]
+    assert torch.allclose(spoken[0], plain.samples, atol=1 / 32768)
+    assert spoken[0].shape != spoken[1].shape or not torch.allclose(spoken[0], spoken[1], atol=1e-3)
+
+
+@pytest.mark.parametrize("strength", ["much", "", "nan", "1e9", "--1"])
+def test_a_strength_that_is_no_number_is_refused(speak, tortoise_set, tmp_path, strength):
+    mine = save_adapter(tmp_path / "mine.safetensors", tortoise_set / "autoregressive.pth")
+
+    ended = speak("--adapter", f"{mine}={strength}")
+
+    assert "says no strength: expected FILE or FILE=NUMBER" in ended.error
+
+
+def test_a_file_with_an_equals_sign_in_its_name_is_a_file(speak, here, tortoise_set, tmp_path):
+    mine = save_adapter(tmp_path / "lr=0.5.safetensors", tortoise_set / "autoregressive.pth")
+
+    assert len(written(speak("--seed", 1, "--adapter", mine), here)) == 1
+    assert "cannot be read" in speak("--adapter", tmp_path / "nothing.safetensors").error

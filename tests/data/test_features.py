@@ -19,6 +19,14 @@ def test_audio_is_whole_hops_at_the_wanted_peak_and_rate(record, recordings):
     assert float(audio.samples.abs().max()) == pytest.approx(0.5, abs=1e-3)
 
 
+def test_without_a_peak_a_recording_stays_as_loud_as_it_is(record, recordings):
+    record("a", rate_hz=22050, duration_s=0.777)
+    recorded = load_audio(recordings / "a.wav").samples
+    audio = prepared_audio(recordings / "a.wav", MEL, PrepareOptions(peak=None)).audio
+    assert audio.n_samples == len(recorded) // 256 * 256
+    assert torch.equal(audio.samples, recorded[: audio.n_samples])
+
+
 def hard_clipped(share: float, rate_hz: int = 44100) -> np.ndarray:
     """A low tone in noise of which about `share` of the samples is cut off."""
     noise = np.random.default_rng(1).standard_normal(rate_hz)

@@ -82,6 +82,18 @@ def test_endings_of_sound_files_are_cut_and_other_points_stay(tmp_path):
     assert [u.basename for u in read_filelist(path)] == ["a", "b.1", "c"]
 
 
+@pytest.mark.parametrize("name", ["train.txt", "train.csv"])
+def test_paths_of_dl_art_school_are_names_with_folders(tmp_path, name):
+    lines = "wavs/a.wav|One, two.\n./wavs/b.1.wav|Three\nmore/deep/c.FLAC|Four; (five).\nd.mp3|Six\n"
+    utterances = read_filelist(written(tmp_path, lines, name))
+    assert [(u.basename, u.text) for u in utterances] == [
+        ("wavs/a", "One, two."),
+        ("wavs/b.1", "Three"),
+        ("more/deep/c", "Four; (five)."),
+        ("d", "Six"),
+    ]
+
+
 def test_list_with_phones_alone_is_read(tmp_path):
     (utterance,) = read_filelist(written(tmp_path, "basename|phones\na|həloʊ\n"))
     assert (utterance.text, utterance.phones) == ("", "həloʊ")

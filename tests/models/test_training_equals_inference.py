@@ -36,8 +36,9 @@ from retimbre.recipe.training import Training
 from retimbre.text.normalise import TextRules
 from retimbre.text.symbols import everyvoice_symbols
 from retimbre.training.batching import Key
-from retimbre.training.hifigan import SegmentDataset, SpecToWavObjective
+from retimbre.training.hifigan import SpecToWavObjective
 from retimbre.training.objective import Progress
+from retimbre.training.segments import SegmentDataset
 
 MEL = mel_librosa(n_mels=20)
 HOP = MEL.hop_samples

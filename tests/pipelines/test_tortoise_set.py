@@ -9,8 +9,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from building.adapters import save_adapter
 from building.tortoise_set import AR, DIM, PARTS, save_part
 from retimbre.errors import CheckpointError, StagesDoNotFit, TextError
+from retimbre.models.adapter import read_adapter
 from retimbre.models.load import load_model
 from retimbre.models.tortoise_ar import TORTOISE_AR
 from retimbre.models.tortoise_cvvp import TORTOISE_CVVP
@@ -312,3 +314,57 @@ def test_what_is_stated_holds_for_the_network_that_reads_text(opened):
 def test_the_hash_of_a_part_is_that_of_its_file(opened, folder):
     expected = hashlib.sha256((folder / "clvp2.pth").read_bytes()).hexdigest()
     assert opened().sha256("ranking") == expected
+
+
+def test_adapters_are_folded_into_the_network_that_they_are_of_and_no_other(opened, folder, tmp_path):
+    over = folder / "autoregressive.pth"
+    adapter = read_adapter(save_adapter(tmp_path / "mine.safetensors", over), strength=0.5)
+
+    found = opened(adapters=[adapter])
+
+    plain = opened()
+    adapted = found.load("text-to-codes").model.state_dict()
+    expected = load_model(over, adapters=[adapter]).model.state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in adapted.items())
+    assert not torch.equal(
+        adapted["gpt.h.0.attn.c_attn.weight"],
+        torch.load(over, weights_only=True)["gpt.h.0.attn.c_attn.weight"],
+    )
+    assert found.sha256("codes-to-spec") == plain.sha256("codes-to-spec")
+    digest = hashlib.sha256(adapter.path.read_bytes()).hexdigest()
+    assert found.sha256("text-to-codes") == f"{plain.sha256('text-to-codes')} + {digest} x 0.5"
+
+
+def test_several_adapters_may_be_of_several_networks(opened, folder, tmp_path):
+    adapters = [
+        read_adapter(save_adapter(tmp_path / f"{name}.safetensors", folder / f"{name}.pth"))
+        for name in ("autoregressive", "diffusion_decoder")
+    ]
+
+    found = opened(adapters=adapters)
+
+    assert found.adapters_of("text-to-codes") == (adapters[0],)
+    assert found.adapters_of("codes-to-spec") == (adapters[1],)
+    assert found.adapters_of("spec-to-wav") == ()
+
+
+def test_adapters_of_another_base_are_refused_before_a_network_is_read(opened, folder, tmp_path, monkeypatch):
+    adapter = read_adapter(save_adapter(tmp_path / "mine.safetensors", folder / "autoregressive.pth"))
+    save_part(folder / "autoregressive.pth", TORTOISE_AR, AR, seed=5)
+    monkeypatch.setattr("retimbre.models.load.load_weights", lambda *given: pytest.fail("a network was read"))
+
+    with pytest.raises(
+        CheckpointError, match=r"mine.safetensors was trained over another base than autoregr"
+    ):
+        opened(adapters=[adapter])
+
+
+def test_adapters_of_a_network_that_is_not_in_the_set_are_refused(opened, folder, tmp_path):
+    adapter = read_adapter(save_adapter(tmp_path / "mine.safetensors", folder / "diffusion_decoder.pth"))
+    (folder / "diffusion_decoder.pth").unlink()
+    (folder / "vocoder.pth").unlink()
+
+    with pytest.raises(
+        CheckpointError, match=r"mine.safetensors is for none of these files.*diffusion_decoder"
+    ):
+        opened(adapters=[adapter])

@@ -23,7 +23,7 @@ from retimbre.training.fabric import make_fabric
 from retimbre.training.fastspeech2 import TextToSpecObjective
 from retimbre.training.loop import train_steps
 from retimbre.training.objective import Progress
-from retimbre.training.run import _optimiser
+from retimbre.training.optimisers import optimiser_of
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "everyvoice" / "resume"
 NOAM = Optimiser(
@@ -76,7 +76,7 @@ def test_the_next_step_is_the_one_that_everyvoice_makes(checkpoint):
     )
     objective = TextToSpecObjective(network, -11.512925, SETTINGS, {})
     (turn,) = objective.turns()
-    optimiser = _optimiser(turn, SETTINGS)
+    optimiser = optimiser_of(turn, SETTINGS.optimiser)
     beginning = beginning_of(recipe_from(checkpoint), {"model": network}, Silent())
     beginning.fill(optimiser, turn)
     logged = {}
@@ -116,7 +116,7 @@ def test_a_frozen_part_does_not_shift_what_the_optimiser_knows(checkpoint):
     network = load_model(checkpoint).model.train()
     network.encoder.requires_grad_(False)
     (turn,) = TextToSpecObjective(network, 0.0, SETTINGS, {}).turns()
-    optimiser = _optimiser(turn, SETTINGS)
+    optimiser = optimiser_of(turn, SETTINGS.optimiser)
     beginning = beginning_of(recipe_from(checkpoint), {"model": network}, Silent())
     beginning.fill(optimiser, turn)
 
@@ -221,7 +221,7 @@ def test_a_training_with_added_rows_is_gone_on_with(checkpoint):
         beginning = beginning_of(recipe_from(checkpoint), {"model": network}, Silent())
         objective = TextToSpecObjective(network, -11.5, SETTINGS, {})
         (turn,) = objective.turns()
-        optimiser = _optimiser(turn, SETTINGS)
+        optimiser = optimiser_of(turn, SETTINGS.optimiser)
         beginning.fill(optimiser, turn)
         draw = torch.Generator().manual_seed(7)
         item = Item(

@@ -30,7 +30,7 @@ from retimbre.training.freezing import freeze
 from retimbre.training.hifigan import SpecToWavObjective
 from retimbre.training.loop import train_steps
 from retimbre.training.objective import Progress
-from retimbre.training.run import _optimiser
+from retimbre.training.optimisers import optimiser_of
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "everyvoice"
 FOLDER = FIXTURES / "resume_vocoder"
@@ -114,7 +114,7 @@ def test_the_next_step_is_the_one_that_everyvoice_makes(folder, monkeypatch, nam
         update={"optimiser": SETTINGS.optimiser.model_copy(update={"learning_rate": rate})}
     )
     objective = SpecToWavObjective(loaded.model.train(), discriminators.train(), MEL, settings, {})
-    optimisers = {turn.name: _optimiser(turn, settings) for turn in objective.turns()}
+    optimisers = {turn.name: optimiser_of(turn, settings.optimiser) for turn in objective.turns()}
     listener = Heard()
     beginning = beginning_of(recipe_from(folder / f"{name}.ckpt", settings), objective.parts(), listener)
     for turn in objective.turns():

@@ -10,8 +10,8 @@ from retimbre.models.hifigan.batch import VocoderItem
 from retimbre.models.load import load_model
 from retimbre.recipe.training import LossWeights
 from retimbre.training.batching import Key
-from retimbre.training.hifigan import SegmentDataset, delayed
 from retimbre.training.objective import Progress
+from retimbre.training.segments import SegmentDataset, delayed
 
 
 @given(n=st.integers(1, 30), shift=st.integers(-40, 40))

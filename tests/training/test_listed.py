@@ -93,6 +93,51 @@ def test_an_utterance_in_both_lists_is_counted(data):
     assert sum(len(one.utterances) for one in listed.sets) == 3
 
 
+def paths(folder, *names):
+    """DL-Art-School's list of recordings that lie in folders beside it."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"sound")
+    (folder / "train.txt").write_text("".join(f"{name}|this is {name[:-4]}\n" for name in names))
+    return Data(recordings=folder / "wavs", filelist=folder / "train.txt", seed=3)
+
+
+def test_paths_are_seen_from_their_list_whatever_folder_of_recordings_is_given(tmp_path):
+    data = paths(tmp_path / "corpus", "wavs/a.wav", "wavs/b.wav", "wavs/more/c.wav")
+    (one,) = listed_in(data).sets
+
+    assert one.recordings == tmp_path / "corpus"
+    assert all((one.recordings / f"{name}.wav").is_file() for name in names(one.utterances))
+
+
+def test_paths_of_a_given_split_are_seen_from_its_lists(tmp_path):
+    data = paths(tmp_path / "corpus", "wavs/a.wav", "wavs/b.wav")
+    write_filelist(tmp_path / "corpus" / "second.psv", said("wavs/b"))
+    data.filelist.rename(tmp_path / "corpus" / "first.txt")
+    lists = {"training_filelist": data.filelist.with_name("first.txt")}
+    lists["validation_filelist"] = data.filelist.with_name("second.psv")
+    split = data.model_copy(update={"filelist": tmp_path / "elsewhere.csv", **lists})
+
+    assert [one.recordings for one in listed_in(split).sets] == [tmp_path / "corpus"]
+
+
+def test_the_folder_of_recordings_comes_first_where_paths_are_seen_from_it_too(tmp_path):
+    data = paths(tmp_path / "corpus", "wavs/a.wav", "wavs/b.wav")
+    cleaned = tmp_path / "cleaned"
+    (cleaned / "wavs").mkdir(parents=True)
+    (cleaned / "wavs" / "a.wav").write_bytes(b"sound")
+
+    (one,) = listed_in(data.model_copy(update={"recordings": cleaned})).sets
+    assert one.recordings == cleaned
+
+
+def test_names_without_folders_are_never_looked_for_beside_the_list(tmp_path):
+    data = paths(tmp_path / "corpus", "a.wav", "b.wav")
+
+    (one,) = listed_in(data).sets
+    assert one.recordings == tmp_path / "corpus" / "wavs"
+
+
 def test_half_a_split_is_refused(data):
     half = given(data, said("a"), said("b")).model_copy(update={"validation_filelist": None})
 

@@ -19,16 +19,19 @@ from retimbre.models.tortoise_dvae.config import PRESETS, DvaeConfig
 from retimbre.models.tortoise_dvae.from_shapes import mel
 from retimbre.models.tortoise_dvae.model import DiscreteVAE
 from retimbre.recipe.read import read_recipe
+from retimbre.recipe.tortoise import NewDvae
 from retimbre.training.batching import Key
 from retimbre.training.build_dvae import described_dvae, frames_seen, wav_to_codes_from
 from retimbre.training.journal import read_journal
-from retimbre.training.material import prepare_material
 from retimbre.training.objective import Progress
 from retimbre.training.run import resume, start
 from retimbre.training.tortoise_dvae import wav_to_codes_job
+from retimbre.training.tortoise_material import prepare_tortoise
+from retimbre.training.tortoise_training_files import files_of
 from training.conftest import voice
 
 TINY = DvaeConfig(n_codes=32, codebook_dim=8, dim=16, n_resblocks=1)
+SIZES = [f"tortoise.new_dvae.{name}={getattr(TINY, name)}" for name in NewDvae.model_fields]
 
 
 @pytest.fixture(scope="module")
@@ -247,9 +250,9 @@ def known(path, config=TINY):
 
 
 def test_a_recipe_without_a_base_makes_a_new_dvae_and_says_what_it_does_not_fit(recipe_of):
-    recipe, listener = recipe_of("tortoise.part=all"), Heard()
-    material = prepare_material(recipe, mel=described_dvae(TINY).mel)
-    job = wav_to_codes_from(recipe, material, None, listener, sizes=TINY)
+    recipe, listener = recipe_of(*SIZES), Heard()
+    material = prepare_tortoise(recipe, files=files_of(recipe))
+    job = wav_to_codes_from(recipe, material, None, listener)
     finished = start(recipe, job, device="cpu")
 
     assert load_model(finished.model).model.config == TINY
@@ -262,7 +265,7 @@ def test_a_recipe_without_a_base_makes_a_new_dvae_and_says_what_it_does_not_fit(
 def test_a_recipe_with_a_base_trains_its_decoder(recipe_of, tmp_path):
     base = known(tmp_path / "dvae.safetensors")
     recipe = recipe_of(f"base={tmp_path / 'dvae.safetensors'}", "training.segment_frames=90")
-    material, listener = prepare_material(recipe, base=base), Heard()
+    material, listener = prepare_tortoise(recipe, files=files_of(recipe)), Heard()
     job = wav_to_codes_from(recipe, material, base, listener)
     finished = start(recipe, job, device="cpu")
     after = load_model(finished.model)
@@ -275,7 +278,7 @@ def test_a_recipe_with_a_base_trains_its_decoder(recipe_of, tmp_path):
 def test_another_encoder_under_trained_stages_is_refused_with_the_reason(recipe_of, tmp_path):
     base = known(tmp_path / "dvae.safetensors")
     recipe = recipe_of(f"base={tmp_path / 'dvae.safetensors'}", "tortoise.part=all")
-    material = prepare_material(recipe, base=base)
+    material = prepare_tortoise(recipe, files=files_of(recipe))
 
     with pytest.raises(RecipeError) as told:
         wav_to_codes_from(recipe, material, base, Heard())
@@ -288,8 +291,8 @@ def test_another_encoder_under_trained_stages_is_refused_with_the_reason(recipe_
 
 
 def test_the_decoder_of_nothing_is_refused(recipe_of):
-    recipe = recipe_of()
-    material = prepare_material(recipe, mel=described_dvae(TINY).mel)
+    recipe = recipe_of("tortoise.part=decoder")
+    material = prepare_tortoise(recipe, files=files_of(recipe))
 
     with pytest.raises(RecipeError, match=r"no dVAE whose decoder could learn.*--base dvae\.pth.*part=all"):
         wav_to_codes_from(recipe, material, None, Heard())

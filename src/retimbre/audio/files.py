@@ -11,6 +11,7 @@ import soundfile
 import soxr
 import torch
 from jaxtyping import Float32, Float64
+from torch import Tensor
 
 from retimbre.audio.wav_facts import add_facts
 from retimbre.audio.waveform import Audio
@@ -57,6 +58,23 @@ def load_audio(path: str | PathLike[str], *, sample_rate_hz: int | None = None) 
     channels, rate_hz = load_channels(path)
     audio = Audio(samples=torch.from_numpy(_to_mono(channels, path)), sample_rate_hz=rate_hz)
     return audio if sample_rate_hz is None else resample(audio, sample_rate_hz)
+
+
+def load_part(path: Path, *, start: int, n_samples: int) -> Float32[Tensor, "samples"]:
+    """So many samples of a mono file from `start` on, or as many as there are; nothing else is decoded.
+
+    Raises:
+        AudioError: if it is missing, cannot be decoded, or has more than one channel.
+    """
+    _require_file(path)
+    try:
+        with soundfile.SoundFile(path) as file:
+            if file.channels != 1:
+                raise AudioError(f"{path} cannot be used", expected="one channel", found=str(file.channels))
+            file.seek(start)
+            return torch.from_numpy(file.read(n_samples, dtype="float32"))
+    except soundfile.SoundFileError as error:
+        raise _undecodable(path, error) from error
 
 
 def load_channels(path: Path) -> tuple[Float32[np.ndarray, "samples channels"], int]:

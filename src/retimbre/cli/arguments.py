@@ -1,6 +1,7 @@
 """Arguments that several commands share."""
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,10 +13,12 @@ from retimbre.errors import CheckpointError, RecipeError, RunError
 
 if TYPE_CHECKING:
     from retimbre.jobs.listener import Listener
+    from retimbre.models.adapter import Adapter
     from retimbre.recipe.recipe import Recipe
 
-STAGES = ("text-to-spec", "spec-to-wav")
-STAGE = Annotated[str, typer.Argument(help="text-to-spec or spec-to-wav.")]
+STAGES = ("text-to-spec", "spec-to-wav", "text-to-codes", "codes-to-spec", "wav-to-codes")
+STAGE_HELP = "text-to-spec or spec-to-wav; of TorToiSe: text-to-codes, codes-to-spec or wav-to-codes"
+STAGE = Annotated[str, typer.Argument(help=f"{STAGE_HELP}.")]
 CONFIG_HELP = (
     "A recipe (YAML), or a model's file of an EveryVoice project as it is: "
     "config/everyvoice-text-to-spec.yaml or config/everyvoice-spec-to-wav.yaml (or .json)."
@@ -36,6 +39,7 @@ NODES = Annotated[int, typer.Option("--nodes", "-n", min=1, help="One machine tr
 STRATEGY = Annotated[
     str, typer.Option("--strategy", "-s", help="Of several devices; one needs none: auto or ddp.")
 ]
+ADAPTER_FORM = "FILE[=STRENGTH]"
 ONE_DEVICE = {"auto", "-1", "1", "0", "0,"}  # -1: all that there are, of which one is used
 NO_STRATEGY = ("auto", "ddp", "single_device")
 
@@ -99,6 +103,26 @@ def assumed_values(given: Iterable[str]) -> dict[str, Any]:
         except ValueError:
             stated[name] = value
     return stated
+
+
+def adapters_in(given: Iterable[str]) -> tuple["Adapter", ...]:
+    """FILE or FILE=STRENGTH as `--adapter` takes it; 1 is as strong as it was learnt."""
+    from retimbre.models.adapter import read_adapter
+
+    found = []
+    for one in given:
+        file, equals, strength = one.rpartition("=")
+        if not equals or Path(one).exists():
+            file, strength = one, "1"
+        if not re.fullmatch(r"-?[0-9]{1,4}(\.[0-9]+)?|\.[0-9]+", strength):
+            raise CheckpointError(
+                f"--adapter {one} says no strength",
+                expected="FILE or FILE=NUMBER",
+                found=strength,
+                do="write --adapter my-voice.safetensors=0.5",
+            )
+        found.append(read_adapter(file, strength=float(strength)))
+    return tuple(found)
 
 
 def require_one_device(devices: str, nodes: int = 1, strategy: str = "auto") -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from retimbre.cli import places
-from retimbre.cli.arguments import assumed_values
+from retimbre.cli.arguments import ADAPTER_FORM, adapters_in, assumed_values
 
 FORMATS = Literal["retimbre", "everyvoice", "hifigan", "tortoise", "onnx"]
 WEIGHT_NORMS = Literal["parametrized", "older", "folded"]
@@ -41,6 +41,14 @@ def convert(
     has_masks: Annotated[
         bool, typer.Option("--masks", help="Of the same: with the masks of transformers before 4.30.")
     ] = False,
+    adapters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--adapter",
+            metavar=ADAPTER_FORM,
+            help="Fold what training.lora wrote into FILE, its base; repeatable, one after another.",
+        ),
+    ] = None,
     assume: Annotated[
         list[str] | None,
         typer.Option(
@@ -59,6 +67,7 @@ def convert(
         variant=variant,
         has_masks=has_masks,
         assume=assumed_values(assume or []),
+        adapters=adapters_in(adapters or []),
     )
     done = converted(file, output, wish)
     for remark in done.remarks:

@@ -5,13 +5,21 @@ from typing import Annotated
 
 import typer
 
-from retimbre.cli.arguments import CONFIG_HELP, OVERRIDES, STAGES, check_stage, noted_recipe, require_stage
+from retimbre.cli.arguments import (
+    CONFIG_HELP,
+    OVERRIDES,
+    STAGE_HELP,
+    STAGES,
+    check_stage,
+    noted_recipe,
+    require_stage,
+)
 
 
 def preprocess(
     stage: Annotated[
         str,
-        typer.Argument(metavar="STAGE", help="text-to-spec or spec-to-wav; may be left out: CONFIG says it."),
+        typer.Argument(metavar="STAGE", help=f"{STAGE_HELP}. It may be left out: CONFIG says it."),
     ],
     config: Annotated[Path | None, typer.Argument(metavar="CONFIG", help=CONFIG_HELP)] = None,
     overrides: OVERRIDES = None,
@@ -20,7 +28,7 @@ def preprocess(
         typer.Option(
             "--steps",
             "-s",
-            help="audio, spec, pitch or energy, also several and in any order.",
+            help="audio, spec, pitch or energy, also several and in any order; not for TorToiSe's stages.",
             show_default="all",
         ),
     ] = None,
@@ -50,7 +58,7 @@ def preprocess(
     recipe = noted_recipe(path, overrides, console)
     if named is not None:
         check_stage(named, recipe)
-    if not has_stats:
+    if not has_stats and recipe.stage in ("text-to-spec", "spec-to-wav"):
         console.say("Statistics", "are always measured when training begins, on what it learns from")
     folder = prepare_as_asked(
         recipe,

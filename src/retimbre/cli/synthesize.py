@@ -135,6 +135,7 @@ def from_text(
     voice_folder: tortoise_options.VOICE_FOLDER = None,
     save_voice: tortoise_options.SAVE_VOICE = None,
     others: tortoise_options.WITH = None,
+    adapters: tortoise_options.ADAPTER = None,
     assume: tortoise_options.ASSUME = None,
 ) -> None:
     """Speak texts, or write the specs that MODELS really produce for recordings (teacher forcing)."""

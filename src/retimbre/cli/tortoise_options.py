@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from retimbre.cli import places
+from retimbre.cli.arguments import ADAPTER_FORM
 from retimbre.errors import DataError, RetimbreError
 
 PANEL = "For a TorToiSe set"
@@ -39,6 +40,7 @@ MEANT = {  # for a TorToiSe set alone, likewise; other options are for both
     "save_voice": "--save-voice",
     "others": "--with",
     "assume": "--assume",
+    "adapters": "--adapter",
 }
 NOT_MEANT = {  # for a TorToiSe set: the option, by the name of the parameter
     "text_representation": "--text-representation",
@@ -149,6 +151,14 @@ WITH = Annotated[
         help_text="A file in place of the one in MODELS, such as a tuned autoregressive.pth; repeatable.",
     ),
 ]
+ADAPTER = Annotated[
+    list[str] | None,
+    _option(
+        "--adapter",
+        metavar=ADAPTER_FORM,
+        help_text="What training.lora wrote, over its base in MODELS; repeatable.  [default strength: 1]",
+    ),
+]
 ASSUME = Annotated[
     list[str] | None,
     _option("--assume", metavar="NAME=VALUE", help_text="What 'retimbre inspect' had to assume."),
@@ -178,7 +188,7 @@ def require_meant(values: Mapping[str, Any], *, is_tortoise: bool) -> None:
 
 def speak(values: Mapping[str, Any]) -> Iterator[Path]:
     """Speak with a set; the path of each file as it is whole."""
-    from retimbre.cli.arguments import assumed_values
+    from retimbre.cli.arguments import adapters_in, assumed_values
     from retimbre.cli.console import Console
     from retimbre.pipelines.tortoise_settings import settings_from
     from retimbre.pipelines.tortoise_speaker import VoiceChoice
@@ -207,6 +217,7 @@ def speak(values: Mapping[str, Any]) -> Iterator[Path]:
         is_simply_named=values["simple_filenames"],
         save_voice=values["save_voice"],
         assume=assumed_values(values["assume"] or ()),
+        adapters=adapters_in(values["adapters"] or ()),
     )
     named = [models] if models.is_dir() else [models.parent, models]
     return speak_texts([*named, *(values["others"] or ())], request, listener=Console())

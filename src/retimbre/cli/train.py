@@ -38,6 +38,17 @@ def train(
             help="text-to-spec checkpoint whose specs the vocoder is to be matched to (as 'retimbre match').",
         ),
     ] = None,
+    trains_as: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="inference|dlas",
+            help="text-to-codes: compute what speaking computes, or what DL-Art-School does.",
+        ),
+    ] = None,
+    is_lora: Annotated[
+        bool, typer.Option("--lora", help="TorToiSe: learn small matrices beside the weights.")
+    ] = False,
     is_resumed: Annotated[
         bool, typer.Option("--resume", help="Continue this recipe's run, nothing else.")
     ] = False,
@@ -55,6 +66,7 @@ def train(
     require_stage(stage)
     require_one_device(devices, nodes, strategy)
     console = Console()
+    overrides = [*(overrides or ()), *_as_overrides(trains_as, is_lora=is_lora)]
     recipe = noted_recipe(config, apart(config, overrides) if match_with else overrides, console)
     check_stage(stage, recipe)
     if base is not None:
@@ -90,3 +102,9 @@ def train(
     typer.echo(finished.model)
     if finished.was_interrupted:
         raise typer.Exit(130)
+
+
+def _as_overrides(trains_as: str | None, *, is_lora: bool) -> list[str]:
+    """Options that are short for `-c key=value`."""
+    short = [f"tortoise.trains_as={trains_as}"] if trains_as else []
+    return short + (["training.lora={}"] if is_lora else [])

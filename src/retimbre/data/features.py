@@ -33,7 +33,7 @@ class PrepareOptions:
         max_duration_s: Longer ones are left out.
         least_loudness_lufs: Quieter ones are left out; measured before effects.
         effects: What is done to a recording before all else, in order, as in 'norm -3.0'.
-        peak: Largest sample of a prepared recording.
+        peak: Largest sample of a prepared recording; None: it stays as loud as it is.
         trims_silence: Cut what is quiet at both ends.
         trim_threshold_db: Quiet is what lies this far below the loudest part.
         trim_margin_ms: So much of the quiet is kept at each end.
@@ -44,7 +44,7 @@ class PrepareOptions:
     min_duration_s: float = 0.4
     max_duration_s: float = 11.0
     least_loudness_lufs: float = -36.0
-    peak: float = 0.95
+    peak: float | None = 0.95
     trims_silence: bool = False
     trim_threshold_db: float = 45.0
     trim_margin_ms: float = 100.0
@@ -57,7 +57,7 @@ class PrepareOptions:
             if not 0 < getattr(self, low) < getattr(self, high):
                 found = f"{getattr(self, low):g} and {getattr(self, high):g}"
                 raise DataError(f"{low} and {high} do not fit", expected=f"0 < {low} < {high}", found=found)
-        if not 0 < self.peak <= 1:
+        if self.peak is not None and not 0 < self.peak <= 1:
             raise DataError("a peak cannot be reached", expected="above 0, at most 1", found=str(self.peak))
 
 
@@ -95,12 +95,14 @@ def prepared_audio(
     audio = replace(audio, samples=audio.samples[first:end].clone())
     _require_length(audio.duration_s, options)
     _require_loud(recorded if options.effects else audio, options)
-    loudest = float(audio.samples.abs().max())
-    audio = cleaning.to_whole_hops(cleaning.peak_normalise(audio, options.peak), mel.hop_samples)
+    factor = 1.0 if options.peak is None else options.peak / float(audio.samples.abs().max())
+    if options.peak is not None:
+        audio = cleaning.peak_normalise(audio, options.peak)
+    audio = cleaning.to_whole_hops(audio, mel.hop_samples)
     output = None
     if output_mel is not None:
         output = _output(heard, mel, output_mel, first=first, n_hops=audio.n_samples // mel.hop_samples)
-        output = _amplified(output, options.peak / loudest)
+        output = _amplified(output, factor)
     return Cleaned(audio=audio, clipped_share=clipped_share, output=output)
 
 

@@ -2,7 +2,8 @@
 
 psv, tsv, csv   columns with a first line that names them; tsv and csv also without it: basename, text
                 (csv: with ',' or ';'; quotes around cells are taken off, unless they belong to the texts)
-ljspeech        id|text|normalised, without a first line that names them
+ljspeech        id|text|normalised, without a first line that names them; also DL-Art-School's path|text, in
+                which a recording is named as it is seen from the list: wavs/name.wav
 festival        ( id "text" )
 text            one text per line; its number is its name
 texts           as psv, but what is to be spoken needs no basename

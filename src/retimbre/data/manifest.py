@@ -109,7 +109,8 @@ def _utterance(path: Path, row: Row) -> Utterance:
 
 
 def without_ending(basename: str) -> str:
-    """The name of a recording without the ending of a sound file."""
+    """The name of a recording without the ending of a sound file, and without a `./` before it."""
+    basename = basename.removeprefix("./")
     # Only endings of sound files: EveryVoice cuts whatever follows the last point, so 'no. 5' becomes 'no'.
     ending = next((e for e in SOUND_ENDINGS if basename.lower().endswith(e)), "")
     return basename[: len(basename) - len(ending)]

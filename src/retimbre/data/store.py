@@ -85,6 +85,14 @@ class Store:
         """Frames of each symbol, where an aligner has measured them."""
         return self.root / "duration" / f"{utterance.stem}--duration.safetensors"
 
+    def codes_path(self, utterance: Utterance, *, kind: str = "") -> Path:
+        """What TorToiSe's stages read: codes of the recording, symbols of the text; another kind is apart."""
+        return self.root / "codes" / f"{utterance.stem}--codes{f'-{kind}' if kind else ''}.safetensors"
+
+    def voice_path(self, utterance: Utterance, mel: MelSpec) -> Path:
+        """What one of TorToiSe's networks, by its spectrogram, hears of the recording as one of a voice."""
+        return self.root / "voice" / f"{utterance.stem}--voice-{spec_kind(mel)}.safetensors"
+
     def produced_spec_path(self, utterance: Utterance, mel: MelSpec) -> Path:
         """What a text-to-spec model made of the text: EveryVoice's own name and format."""
         return self.root / "synthesized_spec" / f"{utterance.stem}--spec-pred-{spec_kind(mel)}.pt"

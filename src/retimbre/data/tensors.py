@@ -16,7 +16,7 @@ from retimbre.data.writing import write_bytes
 from retimbre.errors import DataError
 
 DIGEST = "content"  # name of the digest among the facts
-DTYPES = {torch.float32: "F32", torch.int64: "I64", torch.bool: "BOOL"}
+DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.int64: "I64", torch.bool: "BOOL"}
 LENGTH_BYTES = 8
 
 

@@ -18,24 +18,23 @@ from retimbre.checkpoint.read import Contents, read
 from retimbre.checkpoint.shapes import outline_of, shapes_of
 from retimbre.checkpoint.spelling import respelled
 from retimbre.errors import CheckpointError, UnknownFamily
+from retimbre.models.adapter import Adapter
 from retimbre.models.assumptions import Assumption, sentence
-from retimbre.models.complete import network_outline, require_complete
+from retimbre.models.complete import empty_network, network_outline, require_complete
 from retimbre.models.description import Description, sizes_of
 from retimbre.models.family import Family, Inferred, Shapes, unwrapped
 from retimbre.models.fastspeech2 import FASTSPEECH2
 from retimbre.models.fastspeech2.from_shapes import FEATURES, lacks_features
 from retimbre.models.hifigan import HIFIGAN
-from retimbre.models.hifigan.discriminators import Discriminators
-from retimbre.models.hifigan.from_shapes import (
-    discriminator_config_from,
-    discriminator_ledger,
-    discriminator_tensors,
-)
 from retimbre.models.origin import Origin, assumed_mel, companion_of, origin_of
 from retimbre.models.other_files import recognise
 from retimbre.models.registry import family_of
 from retimbre.models.tortoise_ar import TORTOISE_AR
+from retimbre.models.tortoise_ar.gpt2 import Projection
 from retimbre.models.tortoise_ar.variants import kwargs_of, told_by_head, variant_of
+from retimbre.nn.lora import Matrix, folded_in, matrices_in
+
+IN_BY_OUT = (Projection,)  # layers whose weight is stored in × out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +51,7 @@ class Explained:
         companion: The file beside it that the discriminators come from, if not from itself.
         has_discriminators: Whether its file, or the one beside it, has a vocoder's discriminators.
         unknowable: What no tensor tells and what the weights do not depend on.
+        adapters: What is folded into its weights, one after another; `models.adapted` puts them here.
     """
 
     family: Family
@@ -68,18 +68,28 @@ class Explained:
     unknowable: tuple[str, ...] = ()
     contents: Contents = field(repr=False)
     features: Tensor | None = field(default=None, repr=False)
+    adapters: tuple[Adapter, ...] = ()
 
     def weights(self) -> dict[str, Tensor]:
-        """All weights under our names."""
+        """All weights under our names, with the adapters folded in."""
         ledger = self.family.ledger_of(self.contents.tensors)
         _add_features(ledger, self.family, self.features)
-        return ledger.tensors
+        tensors = ledger.tensors
+        for adapter in self.adapters:
+            tensors = folded_in(tensors, adapter.pairs, factor=adapter.factor, matrices=matrices_of(self))
+        return tensors
 
     def discriminators(self) -> dict[str, Tensor]:
         """Those of a vocoder, where its file, or the one beside it, has them."""
         if not self.has_discriminators:
             return {}
-        return discriminator_tensors((read(self.companion) if self.companion else self.contents).tensors)
+        contents = read(self.companion) if self.companion else self.contents
+        return self.family.ledger_of(contents.tensors).only_aside().tensors
+
+
+def matrices_of(found: Explained) -> dict[str, Matrix]:
+    """Name -> layer, of all of its network that can have an adapter."""
+    return matrices_in(empty_network(found.family.build, found.config), IN_BY_OUT)
 
 
 def explain_file(path: Path, *, stated: Mapping[str, Any] | None = None) -> Explained:
@@ -140,9 +150,8 @@ def _explain(contents: Contents, stated: Mapping[str, Any]) -> Explained:
     _add_features(ledger, family, origin.symbol_features)
     known = {**origin.known, **stated}
     companion = companion_of(contents.path) if family is HIFIGAN else None
-    judges = _judges(
-        discriminator_ledger(outline_of(read(companion).tensors)) if companion else ledger.only_aside(), known
-    )
+    beside = family.ledger_of(outline_of(read(companion).tensors)) if companion else ledger
+    judges = _judges(family, beside.only_aside(), known)
     inferred = _sized(
         family.name, family.config_from, ledger, {**known, **(judges.reference if judges else {})}
     )
@@ -180,13 +189,13 @@ def _family_of(contents: Contents, shapes: Shapes) -> Family:
         ) from error
 
 
-def _judges(ledger: Ledger, known: Mapping[str, Any]) -> Inferred | None:
+def _judges(family: Family, ledger: Ledger, known: Mapping[str, Any]) -> Inferred | None:
     """The sizes of a vocoder's discriminators, if there are any; then they are complete."""
-    if not ledger.tensors:
+    if not ledger.tensors or family.opponents is None:
         return None
     what = "set of discriminators"
-    found = _sized(what, discriminator_config_from, ledger, known)
-    require_complete(what, network_outline(Discriminators, found.config), ledger)
+    found = _sized(what, family.opponents.config_from, ledger, known)
+    require_complete(what, network_outline(family.opponents.build, found.config), ledger)
     return found
 
 

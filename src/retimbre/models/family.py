@@ -43,6 +43,19 @@ class Inferred:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Opponents:
+    """The discriminators that a vocoder of a family is trained against, which `take` sets aside.
+
+    Args:
+        config_from: Their sizes, as `Family.config_from`; the config has `periods`, which no tensor tells.
+        build: A set of them with new weights; its `state_dict` has exactly our names.
+    """
+
+    config_from: Callable[[Shapes, Mapping[str, Any]], Inferred]
+    build: Callable[[Any], nn.Module]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Family:
     """A kind of model: how to recognise its tensors, size it, build it and name its parts.
 
@@ -63,6 +76,7 @@ class Family:
         reference_kwargs: What that tool calls the sizes: arguments with which it would build this network.
         mel: The spectrogram that the family always reads or writes, where the tensors' file never says.
         tool: Who wrote files of this family, where nothing in them says.
+        opponents: Discriminators that a file may hold beside a vocoder.
     """
 
     name: str
@@ -75,6 +89,7 @@ class Family:
     reference_kwargs: Callable[[Any], dict[str, Any]]
     mel: Callable[[Any], MelSpec] | None = None
     tool: str = ""
+    opponents: Opponents | None = None
 
     def ledger_of(self, tensors: Mapping[str, Tensor]) -> Ledger:
         """The tensors of a file on their way to our names, as far as `take` and the wrappers' prefixes go."""

@@ -1,7 +1,7 @@
 """A file with weights -> a ready model of the right family, and back to a file."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from retimbre.checkpoint.fill import load_weights
 from retimbre.checkpoint.write import write_json, write_safetensors
 from retimbre.errors import CheckpointError
+from retimbre.models.adapted import adapted
+from retimbre.models.adapter import Adapter
 from retimbre.models.description import Description
 from retimbre.models.explain import Explained, explain_file
 from retimbre.models.family import Stage
@@ -39,18 +41,24 @@ class Loaded:
 
 
 def load_model(
-    path: Path | str, *, device: str | torch.device = "cpu", assume: Mapping[str, Any] | None = None
+    path: Path | str,
+    *,
+    device: str | torch.device = "cpu",
+    assume: Mapping[str, Any] | None = None,
+    adapters: Sequence[Adapter] = (),
 ) -> Loaded:
     """The model in a file of Retimbre, EveryVoice, the original HiFi-GAN or TorToiSe.
 
     Args:
         assume: Values that no tensor tells, by the names that 'retimbre inspect' gives, instead of the usual.
+        adapters: What is folded into the weights, from `read_adapter`.
 
     Raises:
-        CheckpointError: if the file is damaged, unsafe, of no known family or contradicts itself.
+        CheckpointError: if the file is damaged, unsafe, of no known family or contradicts itself; or if it is
+            not the base of the adapters.
     """
     path = Path(path)
-    found = explain_file(path, stated=assume)
+    found = adapted(explain_file(path, stated=assume), adapters)
     try:
         return loaded(found, device=device)
     except CheckpointError as error:

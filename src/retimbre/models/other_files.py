@@ -10,6 +10,9 @@ import torch
 
 from retimbre.checkpoint.read import Contents
 from retimbre.checkpoint.shapes import shapes_of
+from retimbre.errors import CheckpointError
+from retimbre.models.adapter import described_in, is_adapter
+from retimbre.models.complete import visible
 from retimbre.models.hifigan.from_shapes import discriminator_tensors
 from retimbre.models.other_networks import bigvgan, classifier, is_classifier, styletts2, xtts
 from retimbre.models.recognised import Recognised, Row, known, mapping, whole_number
@@ -61,6 +64,33 @@ def retimbre_voice(contents: Contents) -> Recognised | None:
         name="retimbre-voice",
         what="a voice for TorToiSe that Retimbre saved: what it heard in recordings, no model",
         facts={f"{name}_latent": shapes[name][0] for name in sorted(shapes)},
+    )
+
+
+def adapters(contents: Contents) -> Recognised | None:
+    """Small matrices, and in the head of the file for which base."""
+    if not is_adapter(contents):
+        return None
+    try:
+        said = described_in(contents)
+    except CheckpointError as error:
+        return Recognised(name="retimbre-adapter", what=f"a LoRA adapter that is damaged: {error}")
+    return Recognised(
+        name="retimbre-adapter",
+        what=f"a LoRA adapter for a {visible(said.family)}, which speaks over its base "
+        f"{visible(said.base.file)} (--adapter FILE): no model by itself",
+        facts=known(
+            {
+                "family": visible(said.family),
+                "rank": said.rank,
+                "alpha": said.alpha,
+                "targets": list(map(visible, said.targets)),
+                "step": said.step,
+                "contact": visible(str(said.lineage.get("contact") or "")) or None,
+                "base_file": visible(said.base.file),
+                "base_sha256": visible(said.base.sha256),
+            }
+        ),
     )
 
 
@@ -159,6 +189,7 @@ ROWS: tuple[Row, ...] = (
     classifier,
     tortoise_voice,
     retimbre_voice,
+    adapters,
     mel_norms,
     xtts_speakers,
     dlas_training_state,

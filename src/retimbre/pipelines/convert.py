@@ -14,6 +14,8 @@ from retimbre.checkpoint.keys import folded, older_weight_norm
 from retimbre.checkpoint.safetensors_files import parts_of
 from retimbre.checkpoint.write import staged, write_torch
 from retimbre.errors import CheckpointError
+from retimbre.models.adapted import adapted
+from retimbre.models.adapter import Adapter
 from retimbre.models.explain import Explained, explain_file
 from retimbre.models.kept import kept_text
 from retimbre.models.load import ENDING, loaded, save_tensors
@@ -21,7 +23,15 @@ from retimbre.models.origin import ORIGINAL_HIFIGAN
 from retimbre.models.tortoise_ar.variants import VARIANTS
 from retimbre.pipelines.everyvoice_files import everyvoice_checkpoint
 from retimbre.pipelines.hifigan_files import CONFIG, hears_otherwise, hifigan_names, write_hifigan
-from retimbre.pipelines.tortoise_files import fresh_head, head_in, heads_of_others, tortoise_checkpoint
+from retimbre.pipelines.tortoise_files import (
+    described_beside,
+    fresh_head,
+    has_story,
+    head_in,
+    heads_of_others,
+    tortoise_checkpoint,
+    write_story,
+)
 
 Format = Literal["retimbre", "everyvoice", "hifigan", "tortoise", "onnx"]
 WeightNorm = Literal["parametrized", "older", "folded"]
@@ -61,6 +71,7 @@ class Wish:
         variant: Of TorToiSe's autoregressive network: whose program reads the file.
         has_masks: Of the same: with the causal masks of older transformers.
         assume: Values that no tensor tells, by the names that 'retimbre inspect' gives.
+        adapters: What is folded into the weights, one after another, from `read_adapter`.
     """
 
     to: Format | None = None
@@ -69,6 +80,7 @@ class Wish:
     variant: str = VARIANTS[0]
     has_masks: bool = False
     assume: Mapping[str, Any] = field(default_factory=dict)
+    adapters: tuple[Adapter, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,11 +105,12 @@ def convert(file: Path, output: Path, wish: Wish | None = None) -> Converted:
         output: A file, or for the original HiFi-GAN a folder.
 
     Raises:
-        CheckpointError: the format cannot hold such a model, or a file would replace its own source.
+        CheckpointError: the format cannot hold such a model, it is not the base of an adapter, or a file
+            would replace its own source.
     """
     wish = wish or Wish()
     to = wish.to or _format_of(output)
-    found = explain_file(file, stated=wish.assume)
+    found = adapted(explain_file(file, stated=wish.assume), wish.adapters)
     _require_possible(found, to, wish)
     targets = _targets(found, output, to)
     _require_free(found, targets)
@@ -133,7 +146,8 @@ def _require_possible(found: Explained, to: Format, wish: Wish) -> None:
         (wish.weight_norm and wish.weight_norm not in SPELLINGS[to],
          f"cannot be written for {to} with its weight norm {wish.weight_norm}",
          " or ".join(SPELLINGS[to]) or "none: it has no weight norm", "leave --weight-norm out"),
-        (wish.generator_only and family != "hifigan", "has no generator", "a vocoder", "leave --part out"),
+        (wish.generator_only and not found.family.opponents, "has no generator", "a vocoder",
+         "leave --part out"),
         ((wish.has_masks or wish.variant != VARIANTS[0]) and not is_reader, "has neither variants nor masks",
          "an autoregressive network, for tortoise", "leave --variant and --masks out"),
     )  # fmt: skip
@@ -154,7 +168,7 @@ def _targets(found: Explained, output: Path, to: Format) -> list[Path]:
     if to == "retimbre":
         named = output if output.suffix == ENDING else output.with_name(output.name + ENDING)
         return [named, named.with_suffix(".json")]
-    return [output]
+    return [output, described_beside(output)] if to == "tortoise" and has_story(found) else [output]
 
 
 def _require_free(found: Explained, targets: list[Path]) -> None:
@@ -163,6 +177,7 @@ def _require_free(found: Explained, targets: list[Path]) -> None:
     sources = [path, *([found.companion] if found.companion else [])]
     sources += [path.with_name(CONFIG)] if found.written_by == ORIGINAL_HIFIGAN else []
     sources += parts_of(path) if path.suffix == ".json" else []
+    sources += [adapter.path for adapter in found.adapters]
     for target in targets:
         if target.is_dir():
             raise CheckpointError(f"{target} is a folder", expected="the name of a file to write")
@@ -222,8 +237,9 @@ def _to_tortoise(found: Explained, output: Path, wish: Wish) -> tuple[list[Path]
         found, variant=wish.variant, has_masks=wish.has_masks, is_folded=wish.weight_norm == "folded"
     )
     write_torch(output, content)
+    files = [output, write_story(found, output)] if has_story(found) else [output]
     new = fresh_head(found, wish.variant)
-    return [output], [new] if new else []
+    return files, [new] if new else []
 
 
 def _to_onnx(found: Explained, output: Path, wish: Wish) -> tuple[list[Path], list[str]]:
@@ -252,6 +268,7 @@ def _remarks(found: Explained, to: Format, wish: Wish) -> list[str]:
     left_out = Counter(why for name, why in found.dropped.items() if not name.endswith(tuple(heads) or " "))
     return [
         *assumed,
+        *(f"folded in: {adapter.path.name} × {adapter.strength:g}" for adapter in found.adapters),
         *(f"changed {n} tensors: {why}" for why, n in changed.items()),
         *(f"left out {n} tensors: {why}" for why, n in left_out.items()),
     ]

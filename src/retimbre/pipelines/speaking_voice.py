@@ -9,6 +9,7 @@ import torch
 
 from retimbre.audio.waveform import Audio
 from retimbre.jobs.listener import Listener
+from retimbre.models.adapter import read_adapter
 from retimbre.pipelines.tortoise import Speaker, pieces_of, sentences_of, some_seed
 from retimbre.pipelines.tortoise_settings import Settings, settings_from
 from retimbre.pipelines.tortoise_speaker import VoiceChoice, open_set, speaker_of
@@ -79,6 +80,7 @@ def speaking_voice(
     language: str = "en",
     preset: str = "standard",
     assume: Mapping[str, Any] | None = None,
+    adapters: Mapping[Path | str, float] | None = None,
     listener: Listener | None = None,
     **changes: Any,  # noqa: ANN401 (checked by Settings)
 ) -> SpeakingVoice:
@@ -93,11 +95,13 @@ def speaking_voice(
         language: Of the texts.
         preset: `ultra_fast`, `fast`, `standard`, `high_quality`, …
         assume: What no tensor of the autoregressive network tells.
+        adapters: File of `training.lora` -> how strong it should be, 1 as it was learnt.
         changes: Single values of `Settings` that are other than in the preset.
     """
     settings = settings_from(preset, **changes)
     who = VoiceChoice(voice=str(voice), seed=voice_seed, decoder=decoder, device=device)
-    files = open_set([models] if isinstance(models, Path) else models, assume)
+    over = [read_adapter(path, strength=strength) for path, strength in (adapters or {}).items()]
+    files = open_set([models] if isinstance(models, Path) else models, assume, over)
     return SpeakingVoice(speaker_of(files, who, settings, listener), settings, language)
 
 

@@ -2,15 +2,19 @@
 
 Both load it strictly with the transformers of today. Up to about version 4.29 that package kept causal masks
 among the weights; programs that pin such a version want them in the file.
+
+They take nothing but tensors in it, so that what a model comes from stands in a JSON file beside it.
 """
 
+from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
+from retimbre.checkpoint.digest import sha256_of
 from retimbre.checkpoint.keys import folded
-from retimbre.checkpoint.write import owned
+from retimbre.checkpoint.write import owned, write_json
 from retimbre.models.explain import Explained
 from retimbre.models.family import unprefixed
 from retimbre.models.tortoise_ar.config import UnifiedVoiceConfig
@@ -63,6 +67,23 @@ def fresh_head(found: Explained, variant: str) -> str | None:
     if not wanted:
         return None
     return f"new, with random weights: {', '.join(sorted(wanted))}, which {variant} wants and this file lacks"
+
+
+def has_story(found: Explained) -> bool:
+    """Is there anything to tell of the model: was it trained here, or are adapters folded in?"""
+    return found.written_by == "Retimbre" or bool(found.adapters)
+
+
+def described_beside(path: Path) -> Path:
+    """The JSON file that belongs to `path`: autoregressive.pth.json."""
+    return path.with_name(path.name + ".json")
+
+
+def write_story(found: Explained, path: Path) -> Path:
+    """The description with contact and lineage, and the hash of the file that it is about."""
+    beside = described_beside(path)
+    write_json(beside, {**found.description.to_dict(), "sha256": sha256_of(path)})
+    return beside
 
 
 def _masks(config: UnifiedVoiceConfig) -> dict[str, Tensor]:

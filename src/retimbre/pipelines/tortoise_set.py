@@ -13,8 +13,11 @@ import torch
 
 from retimbre.checkpoint.digests import Digests
 from retimbre.errors import CheckpointError, DataError, StagesDoNotFit
+from retimbre.models.adapted import adapted
+from retimbre.models.adapter import Adapter
+from retimbre.models.explain import Explained, explain_file
 from retimbre.models.identify import identify
-from retimbre.models.load import Loaded, load_model
+from retimbre.models.load import Loaded, load_model, loaded
 from retimbre.models.report import Report
 from retimbre.pipelines.chain import chain_of
 from retimbre.pipelines.tortoise_roles import (
@@ -53,6 +56,7 @@ class TortoiseSet:
         vocabulary: Text -> symbols of this set.
         beside: Files that play no role.
         assume: What the user states of the autoregressive network.
+        adapters: What is folded into networks when they are read.
     """
 
     place: Path
@@ -61,6 +65,7 @@ class TortoiseSet:
     vocabulary: Vocabulary = field(repr=False)
     beside: tuple[Path, ...] = ()
     assume: Mapping[str, Any] = field(default_factory=dict)
+    adapters: tuple[Adapter, ...] = ()
     digests: Digests = field(default_factory=Digests, repr=False)
 
     @property
@@ -99,50 +104,100 @@ class TortoiseSet:
     def load(self, role: Role, *, device: str | torch.device = "cpu") -> Loaded:
         """The network that plays a role, read anew at each call."""
         self.require((role,), "this")
-        assume = self.assume if role == "text-to-codes" else None
-        return load_model(self.paths[role], device=device, assume=assume)
+        if not self.adapters_of(role):
+            return load_model(self.paths[role], device=device, assume=self._assume(role))
+        return loaded(self._adapted(role), device=device)
 
     def sha256(self, role: Role) -> str:
-        """Of the file that plays a role. Of a large file it takes seconds, once."""
-        return self.digests.of(self.paths[role])
+        """Of the file that plays a role, and of its adapters. Of a large file it takes seconds, once."""
+        of_adapters = (f"{self.digests.of(one.path)} x {one.strength:g}" for one in self.adapters_of(role))
+        return " + ".join([self.digests.of(self.paths[role]), *of_adapters])
+
+    def adapters_of(self, role: Role) -> tuple[Adapter, ...]:
+        """Those for the network that plays a role."""
+        return tuple(one for one in self.adapters if one.description.family == PARTS[role].family)
+
+    def require_adapters_fit(self) -> None:
+        """Raise CheckpointError unless each adapter has its base in the set."""
+        for adapter in self.adapters:
+            if not any(adapter in self.adapters_of(role) for role in self.paths):
+                raise CheckpointError(
+                    f"{adapter.path.name} is for none of these files",
+                    expected=f"its base {adapter.description.base.file}, a {adapter.description.family}",
+                    found=", ".join(path.name for path in self.paths.values()),
+                )
+        for role in self.paths:
+            if self.adapters_of(role):
+                self._adapted(role)
+
+    def _adapted(self, role: Role) -> Explained:
+        path = self.paths[role]
+        found = explain_file(path, stated=self._assume(role))
+        return adapted(found, self.adapters_of(role), sha256=self.digests.of(path))
+
+    def _assume(self, role: Role) -> Mapping[str, Any] | None:
+        return self.assume if role == "text-to-codes" else None
 
 
 def tortoise_set(
     paths: Path | Sequence[Path],
     *,
     assume: Mapping[str, Any] | None = None,
+    adapters: Sequence[Adapter] = (),
     digests: Digests | None = None,
 ) -> TortoiseSet:
     """The set in a folder, or of several files. A file named beside a folder takes the place of one in it.
 
     Args:
         assume: What no tensor of the autoregressive network tells, by the names of 'retimbre inspect'.
+        adapters: What is folded into networks of the set, from `read_adapter`.
         digests: Where hashes are remembered.
 
     Raises:
-        CheckpointError: a file cannot be read, is not what its name says or plays no role, or one is missing.
+        CheckpointError: a file cannot be read, is not what its name says or plays no role, or one is missing;
+            or an adapter's base is not among them.
         StagesDoNotFit: two files play one role, or files come from different sets: what disagrees is named.
         TextError: the folder's tokenizer.json cannot be used.
     """
     given = [paths] if isinstance(paths, Path) else list(paths)
+    played, others = parts_in(given, assume=assume)
+    _require_speech(given[0], played, others)
+    require_fit(given[0], played)
+    files = TortoiseSet(
+        place=given[0],
+        paths={role: played[role].path for role in PARTS if role in played},
+        reports=played,
+        vocabulary=read_vocabulary(vocabulary_file(given), played["text-to-codes"]),
+        beside=tuple(report.path for report in others),
+        assume=assume or {},
+        adapters=tuple(adapters),
+        digests=digests or Digests(),
+    )
+    files.require_adapters_fit()
+    return files
+
+
+def parts_in(
+    given: Sequence[Path], *, assume: Mapping[str, Any] | None = None, roles: Iterable[Role] = tuple(PARTS)
+) -> tuple[dict[Role, Report], list[Report]]:
+    """Who plays which role among these files and those in these folders, and the files that play none.
+
+    Args:
+        assume: What is stated of the autoregressive network.
+        roles: Those that count: whatever plays another one plays none.
+
+    Raises:
+        CheckpointError: a file cannot be read, is not what its name says, or is named and plays no role.
+        StagesDoNotFit: two files play one role.
+    """
     named, in_folders = _files(given)
     reports = {path: identify(path, is_hashed=False) for path in (*named, *in_folders)}
     if assume:
         reports = {path: _as_stated(report, assume) for path, report in reports.items()}
-    roles = _chosen(roles_of(list(reports.values())), named, reports)
-    played = {role: reports[path] for path, role in roles.items()}
-    others = [report for path, report in reports.items() if path not in roles]
-    _require_speech(given[0], played, others)
-    _require_fit(given[0], played)
-    return TortoiseSet(
-        place=given[0],
-        paths={role: played[role].path for role in PARTS if role in played},
-        reports=played,
-        vocabulary=_vocabulary(given, played["text-to-codes"]),
-        beside=tuple(report.path for report in others),
-        assume=assume or {},
-        digests=digests or Digests(),
-    )
+    found = {path: role for path, role in roles_of(list(reports.values())).items() if role in roles}
+    chosen = _chosen(found, named, reports)
+    played = {role: reports[path] for path, role in chosen.items()}
+    return played, [report for path, report in reports.items() if path not in chosen]
 
 
 def _files(given: Sequence[Path]) -> tuple[list[Path], list[Path]]:
@@ -206,7 +261,8 @@ def _lacking(
     )
 
 
-def _require_fit(place: Path, played: Mapping[Role, Report]) -> None:
+def require_fit(place: Path, played: Mapping[Role, Report]) -> None:
+    """Raise StagesDoNotFit, naming each size that disagrees where two of these networks meet."""
     stages = [report for report in played.values() if report.family != RANDOM_VOICE]
     wrong = list(chain_of(stages).disagreements)
     wrong += [
@@ -223,17 +279,30 @@ def _require_fit(place: Path, played: Mapping[Role, Report]) -> None:
         )
 
 
-def _vocabulary(given: Sequence[Path], reader: Report) -> Vocabulary:
-    """The tokenizer.json that is named, or lies in a folder; else the released one, where it fits."""
+def vocabulary_file(given: Iterable[Path]) -> Path | None:
+    """The tokenizer.json that is named, or lies in one of these folders; None: the released one is meant."""
+    given = list(given)
     files = [path for path in given if path.suffix == ".json"]
     files += [path / TOKENIZER for path in given if (path / TOKENIZER).is_file()]
-    vocabulary = Vocabulary.from_file(files[0]) if files else Vocabulary.tortoise()
-    n_read = reader.config.n_per_type
-    if len(vocabulary) > n_read:
+    return files[0] if files else None
+
+
+def read_vocabulary(path: Path | None, reader: Report | None) -> Vocabulary:
+    """The vocabulary in a file, or the released one.
+
+    Args:
+        reader: The autoregressive network that reads its pieces, where there is one.
+
+    Raises:
+        TextError: the file cannot be used.
+        StagesDoNotFit: the network has fewer rows than there are pieces.
+    """
+    vocabulary = Vocabulary.from_file(path) if path else Vocabulary.tortoise()
+    if reader is not None and len(vocabulary) > reader.config.n_per_type:
         raise StagesDoNotFit(
             f"the vocabulary does not fit {reader.path.name}",
-            expected=f"at most {n_read} pieces, a row of text_embedding.weight for each",
-            found=f"{len(vocabulary)} in {files[0] if files else 'the released vocabulary'}",
+            expected=f"at most {reader.config.n_per_type} pieces, a row of text_embedding.weight for each",
+            found=f"{len(vocabulary)} in {path or 'the released vocabulary'}",
             do=f"put the {TOKENIZER} that the model was trained with beside it",
         )
     return vocabulary

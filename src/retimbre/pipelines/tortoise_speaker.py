@@ -7,6 +7,7 @@ from typing import Any
 
 from retimbre.checkpoint.digests import Digests
 from retimbre.jobs.listener import Listener, Silent
+from retimbre.models.adapter import Adapter
 from retimbre.pipelines.synthesis import best_device
 from retimbre.pipelines.tortoise import Speaker
 from retimbre.pipelines.tortoise_networks import Networks
@@ -39,9 +40,12 @@ class VoiceChoice:
     device: str = "auto"
 
 
-def open_set(models: Sequence[Path], assume: Mapping[str, Any] | None = None) -> TortoiseSet:
+def open_set(
+    models: Sequence[Path], assume: Mapping[str, Any] | None = None, adapters: Sequence[Adapter] = ()
+) -> TortoiseSet:
     """The set in a folder or of several files, whose hashes are remembered from one time to the next."""
-    return tortoise_set(list(models), assume=assume, digests=Digests(user_cache_folder().parent / DIGESTS))
+    digests = Digests(user_cache_folder().parent / DIGESTS)
+    return tortoise_set(list(models), assume=assume, adapters=adapters, digests=digests)
 
 
 def speaker_of(

@@ -12,6 +12,7 @@ from retimbre.audio.wav_facts import add_facts
 from retimbre.data.manifest import read_filelist, read_utf8
 from retimbre.errors import DataError, TextError
 from retimbre.jobs.listener import Listener, Silent
+from retimbre.models.adapter import Adapter
 from retimbre.pipelines.lines import names_apart
 from retimbre.pipelines.tortoise import Candidate, Sentence, Speaker, pieces_of, sentences_of, some_seed
 from retimbre.pipelines.tortoise_estimate import estimate, free_memory
@@ -34,6 +35,7 @@ class SpeechRequest:
         language: Of the texts: English is cleaned as TorToiSe does, others only made small.
         save_voice: A file to write the voice to.
         assume: What no tensor of the autoregressive network tells.
+        adapters: What is folded into networks of the set.
     """
 
     texts: tuple[str, ...] = ()
@@ -48,6 +50,7 @@ class SpeechRequest:
     is_simply_named: bool = False
     save_voice: Path | None = None
     assume: Mapping[str, Any] = field(default_factory=dict)
+    adapters: tuple[Adapter, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.texts and self.filelist is None:
@@ -66,7 +69,7 @@ def speak_texts(
     """Write what was asked for; the path of each file as soon as it is whole."""
     listener = listener or Silent()
     texts = texts_of(request)
-    files = open_set(models, request.assume)
+    files = open_set(models, request.assume, request.adapters)
     jobs = {name: _sentences(text, files, request, listener) for name, text in texts.items()}
     speaker = speaker_of(files, request.who, request.settings, listener)
     if request.save_voice:

@@ -22,7 +22,7 @@ from torch.nn import functional
 from retimbre.audio.mel import MelSpec, logarithms, tortoise_univnet_mel100
 from retimbre.errors import TextError
 from retimbre.jobs.listener import Watch
-from retimbre.models.tortoise_ar.config import UnifiedVoiceConfig
+from retimbre.models.tortoise_ar.config import END, UnifiedVoiceConfig
 from retimbre.models.tortoise_ar.decoding import Decoding, Rows, Scores, Seen
 from retimbre.models.tortoise_ar.model import UnifiedVoice
 from retimbre.models.tortoise_ar.sampling import choose, generator_of, uniforms
@@ -39,7 +39,6 @@ Symbols = Int[Tensor, "symbols"]
 FRAMES_PER_CODE = 4
 CODES_HZ = 22050  # sample rate of the sound that the codes stand for
 NORMALISED = tortoise_univnet_mel100(is_normalised=True)
-END = 0  # the piece that tortoise-tts puts behind every text, besides the stop
 
 
 @dataclass(frozen=True, kw_only=True)

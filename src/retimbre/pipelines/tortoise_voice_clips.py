@@ -157,17 +157,22 @@ def _clip(path: Path, seed: int) -> Clip:
         sha256=sha256,
         duration_s=recorded.duration_s,
         start_samples=start,
-        for_auto=_fitted(heard.samples[start:], AUTO_SAMPLES),
-        for_diffusion=_for_diffusion(heard, path),
+        for_auto=fitted(heard.samples[start:], AUTO_SAMPLES),
+        for_diffusion=diffusion_part(heard, path),
         sample_rate_hz=recorded.sample_rate_hz,
         n_clipped=count_clipped(recorded),
     )
 
 
-def _for_diffusion(heard: Audio, path: Path) -> Samples:
+def diffusion_part(heard: Audio, path: Path) -> Samples:
+    """What the diffusion network hears of a recording at 22,050 Hz, at its own rate.
+
+    Args:
+        path: Of the recording, for errors.
+    """
     # Twice as much as is needed: the filter reads a few samples beyond, and the rest of an hour is not heard.
     beginning = Audio(samples=heard.samples[: 2 * DIFFUSION_SAMPLES], sample_rate_hz=heard.sample_rate_hz)
-    return _fitted(_resampled(beginning, DIFFUSION_MEL.sample_rate_hz, path).samples, DIFFUSION_SAMPLES)
+    return fitted(_resampled(beginning, DIFFUSION_MEL.sample_rate_hz, path).samples, DIFFUSION_SAMPLES)
 
 
 def _resampled(audio: Audio, sample_rate_hz: int, path: Path) -> Audio:
@@ -180,7 +185,7 @@ def _resampled(audio: Audio, sample_rate_hz: int, path: Path) -> Audio:
     return Audio(samples=made.samples.clamp(-1.0, 1.0), sample_rate_hz=sample_rate_hz)
 
 
-def _fitted(samples: Samples, n_samples: int) -> Float[Tensor, "{n_samples}"]:
+def fitted(samples: Samples, n_samples: int) -> Float[Tensor, "{n_samples}"]:
     """The beginning, or all and silence after it."""
     return functional.pad(samples[:n_samples], (0, max(0, n_samples - len(samples))))
 

@@ -5,6 +5,8 @@ joined, pair by pair, in the order in which the vocabulary learnt the pairs. A s
 result is that of the library `tokenizers`, which is not needed here.
 """
 
+import hashlib
+import json
 import re
 import unicodedata
 from collections import Counter
@@ -93,6 +95,12 @@ class Vocabulary:
                 found=", ".join(map(str, outside[:5])),
             )
         return "".join(spoken.get(self.pieces[row], self.pieces[row]) for row in rows)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of what it holds, whatever file it is from."""
+        content = json.dumps([self.pieces, self.merges, self.whole], ensure_ascii=False)
+        return hashlib.sha256(content.encode()).hexdigest()
 
     @cached_property
     def row_of(self) -> dict[str, int]:

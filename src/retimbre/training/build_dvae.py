@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from retimbre.data.utterance import Utterance
+from retimbre.audio.mel import log_mel
 from retimbre.errors import RecipeError
 from retimbre.jobs.listener import Listener
 from retimbre.models.description import Description, sizes_of
@@ -13,13 +13,15 @@ from retimbre.models.tortoise_dvae.config import DvaeConfig
 from retimbre.models.tortoise_dvae.from_shapes import mel
 from retimbre.models.tortoise_dvae.model import DiscreteVAE
 from retimbre.pipelines.fit import other_stage
+from retimbre.pipelines.tortoise_voice_clips import AUTO_MEL
+from retimbre.recipe.read import sizes_from_recipe
 from retimbre.recipe.recipe import Recipe
 from retimbre.training.additions import refuse_additions
 from retimbre.training.freezing import freeze
 from retimbre.training.job import Job
 from retimbre.training.lineage import lineage
-from retimbre.training.material import Material
-from retimbre.training.tortoise_dvae import wav_to_codes_job
+from retimbre.training.tortoise_dvae import Part, wav_to_codes_job
+from retimbre.training.tortoise_material import Encoded, TortoiseMaterial
 
 
 def described_dvae(config: DvaeConfig) -> Description:
@@ -29,24 +31,21 @@ def described_dvae(config: DvaeConfig) -> Description:
 
 def wav_to_codes_from(
     recipe: Recipe,
-    material: Material,
+    material: TortoiseMaterial,
     base: Loaded | None,
     listener: Listener,
-    *,
-    sizes: DvaeConfig | None = None,
 ) -> Job:
     """A dVAE with its specs.
 
     Args:
-        material: Prepared with the spectrogram of the base, or of `described_dvae` where there is none.
-        sizes: Of a new network; None: TorToiSe's.
+        material: Recordings alone: no texts, no codes.
 
     Raises:
         RecipeError: if an encoder or a code book would change that other stages were trained with.
     """
     refuse_additions(recipe)
     require_possible_part(recipe)
-    model, description = _new(sizes or DvaeConfig(), listener) if base is None else _known(base)
+    model, description = _new(recipe, listener) if base is None else _known(base)
     model.train()
     freeze(model, recipe.training.frozen)
     _tell_short_segments(recipe, model.config, listener)
@@ -57,15 +56,23 @@ def wav_to_codes_from(
         model,
         description,
         recipe.training,
-        training=[dvae_item(utterance, material) for utterance in material.training],
-        validation={utterance.stem: dvae_item(utterance, material) for utterance in material.validation},
-        part=recipe.tortoise.part,
+        training=[dvae_item(one, material) for one in material.training],
+        validation={
+            one.utterance.stem: dvae_item(one, material)
+            for one in material.validation[: recipe.training.validate_at_most]
+        },
+        part=part_of(recipe),
     )
 
 
-def dvae_item(utterance: Utterance, material: Material) -> DvaeItem:
+def dvae_item(encoded: Encoded, material: TortoiseMaterial) -> DvaeItem:
     """The spec of one utterance, divided by TorToiSe's norms."""
-    return DvaeItem(spec=material.store.load_spec(utterance, material.mel))
+    return DvaeItem(spec=log_mel(material.store.load_audio(encoded.utterance, AUTO_MEL).samples, AUTO_MEL))
+
+
+def part_of(recipe: Recipe) -> Part:
+    """What learns: of a known network the decoder, of a new one all, unless the recipe says it."""
+    return recipe.tortoise.part or ("decoder" if recipe.base else "all")
 
 
 def require_possible_part(recipe: Recipe) -> None:
@@ -74,7 +81,7 @@ def require_possible_part(recipe: Recipe) -> None:
     Raises:
         RecipeError: if all of a known network is to learn, or the decoder of none.
     """
-    if recipe.base is not None and recipe.tortoise.part == "all":
+    if recipe.base is not None and part_of(recipe) == "all":
         raise RecipeError(
             f"{recipe.base.name} cannot be trained further as a whole: with another encoder or code book, "
             "its codes would mean something else to every stage that was trained on them "
@@ -82,14 +89,16 @@ def require_possible_part(recipe: Recipe) -> None:
             do="train its decoder alone (-c tortoise.part=decoder), or a new dVAE without 'base:', and then "
             "the other stages with it; an own run goes on by --resume with more training.steps",
         )
-    if recipe.base is None and recipe.tortoise.part == "decoder":
+    if recipe.base is None and part_of(recipe) == "decoder":
         raise RecipeError(
             "tortoise.part is 'decoder', but there is no dVAE whose decoder could learn",
             do="name one (--base dvae.pth), or train a new one as a whole (-c tortoise.part=all)",
         )
 
 
-def _new(config: DvaeConfig, listener: Listener) -> tuple[DiscreteVAE, Description]:
+def _new(recipe: Recipe, listener: Listener) -> tuple[DiscreteVAE, Description]:
+    with sizes_from_recipe("tortoise.new_dvae"):
+        config = DvaeConfig(**recipe.tortoise.new_dvae.model_dump())
     listener.say(
         "New codes",
         "the released autoregressive.pth and clvp2.pth do not fit them, nor does the branch for codes in "

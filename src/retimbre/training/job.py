@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import Dataset
 
@@ -47,6 +47,7 @@ class Job:
         description: Of the model that is trained.
         keep: Writes the present weights, ready to use, as (path, step).
         shown: Names of logged values that the progress line shows.
+        beside: Networks that the parts work in and that nobody saves: the base of small matrices.
         beginning: Where it goes on with another training; None to begin at step 0.
     """
 
@@ -57,4 +58,5 @@ class Job:
     description: Description
     keep: Callable[[Path, int], None]
     shown: tuple[str, ...] = ()
+    beside: tuple[nn.Module, ...] = ()
     beginning: Beginning | None = None

@@ -2,16 +2,28 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from retimbre import __version__
 from retimbre.checkpoint.digest import sha256_of
 from retimbre.recipe.recipe import Data, Recipe
-from retimbre.training.material import Material
+
+
+@runtime_checkable
+class Learnt(Protocol):
+    """What is learnt from."""
+
+    @property
+    def training(self) -> Sequence[Any]:
+        """Utterances."""
+
+    @property
+    def duration_s(self) -> float:
+        """How long they sound together."""
 
 
 def lineage(
-    recipe: Recipe, material: Material, before: Mapping[str, Any], *, added: Sequence[str] = ()
+    recipe: Recipe, material: Learnt, before: Mapping[str, Any], *, added: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Plain values for the description. No paths: names and hashes.
 

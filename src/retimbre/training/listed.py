@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from retimbre.data.features import PrepareOptions
 from retimbre.data.manifest import read_filelist
+from retimbre.data.one_utterance import find_recording
 from retimbre.data.prepare import RecordedSet
 from retimbre.data.split import split
 from retimbre.data.utterance import Utterance
 from retimbre.errors import DataError, RecipeError
+from retimbre.jobs.listener import Listener
 from retimbre.recipe.recipe import Data, DataSet
 
 
@@ -77,6 +80,14 @@ def listed_in(data: Data) -> Listed:
     )
 
 
+def tell_listed(listed: Listed, listener: Listener) -> None:
+    """Say it where the two lists of a given split are not apart."""
+    if listed.n_in_both:
+        listener.say(
+            "Split", f"{listed.n_in_both} utterances stand in both lists: their numbers are too good"
+        )
+
+
 def _by_lot(data: Data) -> Listed:
     sets = tuple(_recorded(one, _read(one), data) for one in lists_in(data))
     utterances = [utterance for one in sets for utterance in one.utterances]
@@ -128,4 +139,20 @@ def _recorded(one: DataSet, utterances: Sequence[Utterance], data: Data) -> Reco
         trims_silence=one.trims_silence,
         effects=one.effects,
     )
-    return RecordedSet(utterances=tuple(utterances), recordings=one.recordings, options=options)
+    lists = (one.filelist, data.training_filelist, data.validation_filelist)
+    recordings = recordings_of(utterances, one.recordings, [path for path in lists if path is not None])
+    return RecordedSet(utterances=tuple(utterances), recordings=recordings, options=options)
+
+
+def recordings_of(utterances: Sequence[Utterance], recordings: Path, lists: Sequence[Path]) -> Path:
+    """The folder from which the recordings are seen.
+
+    That is `recordings`, unless the lists name folders, as DL-Art-School's do, and the first of these names
+    that leads to a recording does so from the folder of a list: `wavs/a.wav` beside `train.txt`.
+    """
+    places = dict.fromkeys((recordings, *(path.parent for path in lists)))
+    with_folders = (utterance for utterance in utterances if "/" in utterance.basename)
+    for utterance in with_folders:
+        if found := [place for place in places if find_recording(place, utterance.basename)]:
+            return found[0]
+    return recordings

@@ -1,6 +1,5 @@
 """What a recipe trains on: recordings prepared, split, and compared with each other before training."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,9 +9,7 @@ from retimbre.audio.mel import MelSpec
 from retimbre.data.adopted import Adopted
 from retimbre.data.coverage import read_utterance
 from retimbre.data.lengths import long_texts, mismatches
-from retimbre.data.manifest import write_filelist
 from retimbre.data.prepare import LeftOut, Prepared, RecordedSet, prepare_sets, write_left_out
-from retimbre.data.split import split
 from retimbre.data.stats import Stats
 from retimbre.data.store import Store
 from retimbre.data.utterance import Utterance
@@ -24,7 +21,8 @@ from retimbre.pipelines.everyvoice import ids_of
 from retimbre.pipelines.fit import text_to_spec_in
 from retimbre.recipe.read import sizes_from_recipe
 from retimbre.recipe.recipe import Recipe, Spectrogram
-from retimbre.training.listed import has_given_split, listed_in
+from retimbre.training.listed import has_given_split, listed_in, tell_listed
+from retimbre.training.parts import Parts, parted, tell_parts, write_parts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,10 +121,7 @@ def prepare_material(
         mel = base.description.mel if base else spectrogram_of(recipe.spectrogram)
     output_mel = output_mel_of(recipe, base.description if base else None, mel)
     listed, adopted = listed_in(recipe.data), _adopted(recipe, base)
-    if listed.n_in_both:
-        listener.say(
-            "Split", f"{listed.n_in_both} utterances stand in both lists: their numbers are too good"
-        )
+    tell_listed(listed, listener)
     store = Store(_folder(recipe, adopted))
     prepared = prepare_sets(
         [_from_everyvoice(one, adopted) for one in listed.sets],
@@ -138,9 +133,7 @@ def prepare_material(
         on_progress=lambda basename, done, total: listener.progress("Preparing", done, total),
     )
     kept = set(prepared.kept)
-    parts = _parted(
-        [u for u in listed.learnt if u in kept], [u for u in listed.measured if u in kept], recipe
-    )
+    parts = parted([u for u in listed.learnt if u in kept], [u for u in listed.measured if u in kept], recipe)
     material = Material(
         store=store,
         mel=mel,
@@ -153,6 +146,7 @@ def prepare_material(
     )
     if adopted:
         _take_over(adopted, material, listener)
+    tell_parts(parts, listener)
     _tell(prepared, material, listener)
     return material
 
@@ -182,7 +176,7 @@ def without_long_texts(
         learnt, measured = material.training, tuple(dict.fromkeys(material.validation + material.held_out))
     else:
         learnt, measured = material.training + material.validation, material.held_out
-    parts = _parted([u for u in learnt if u not in long], [u for u in measured if u not in long], recipe)
+    parts = parted([u for u in learnt if u not in long], [u for u in measured if u not in long], recipe)
     material = replace(
         material,
         training=parts.training,
@@ -199,49 +193,11 @@ def without_long_texts(
     return material
 
 
-# ---- who learns, who chooses, who is measured on -----------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Parts:
-    training: tuple[Utterance, ...]
-    validation: tuple[Utterance, ...]
-    held_out: tuple[Utterance, ...]
-
-
-def _parted(learnt: Sequence[Utterance], measured: Sequence[Utterance], recipe: Recipe) -> _Parts:
-    """By lot some of what is learnt from chooses; of a given split, some of what is measured on."""
-    is_given = has_given_split(recipe.data)
-    fewest = 1 if is_given else 2
-    if len(learnt) < fewest or not measured:
-        raise DataError(
-            "too few utterances could be used",
-            expected="at least one to train on, one to choose the best weights by and one to measure on",
-            found=f"{len(learnt)} to train and choose by, {len(measured)} held out",
-            do="see left-out.tsv for what is wrong with the others; add recordings or hold out fewer",
-        )
-    most, seed = recipe.training.validate_at_most, recipe.data.seed
-    if not is_given:
-        share = min(recipe.data.validation_fraction, most / len(learnt))
-        chosen = split(learnt, held_out=share, seed=seed)
-        return _Parts(
-            training=tuple(chosen.training), validation=tuple(chosen.validation), held_out=tuple(measured)
-        )
-    if len(measured) == 1:
-        return _Parts(training=tuple(learnt), validation=tuple(measured), held_out=tuple(measured))
-    share = min(len(measured) // 2, most) / len(measured)
-    chosen = split(measured, held_out=share, seed=seed)
-    return _Parts(
-        training=tuple(learnt), validation=tuple(chosen.validation), held_out=tuple(chosen.training)
-    )
-
-
-def _write_parts(store: Store, parts: _Parts) -> Stats:
+def _write_parts(store: Store, parts: Parts) -> Stats:
     """What is learnt from and chosen by, as lists; the statistics are of what is learnt from."""
     stats = store.measure_stats(parts.training)
     store.write_stats(stats)
-    write_filelist(store.filelist_path("training"), parts.training)
-    write_filelist(store.filelist_path("validation"), parts.validation)
+    write_parts(store, parts)
     return stats
 
 
@@ -298,14 +254,7 @@ def _tell(prepared: Prepared, material: Material, listener: Listener) -> None:
     if material.output_sample_rate_hz:
         heard_hz, spoken_hz = material.mel.sample_rate_hz, material.output_sample_rate_hz
         listener.say("Rates", f"the vocoder hears {heard_hz:,} Hz and speaks {spoken_hz:,} Hz")
-    if prepared.n_mixed:
-        listener.say("Stereo", f"{prepared.n_mixed} recordings have two channels: mixed to one")
-    if prepared.n_clipped:
-        listener.say("Clipped", f"a little of {prepared.n_clipped} recordings is clipped: they are kept")
-    if material.validation == material.held_out:
-        listener.say(
-            "Held out", "one utterance chooses the best weights and is measured on: its numbers are too good"
-        )
+    tell_prepared(prepared, listener)
     n_left_out = len(material.left_out)
     where = f"; {n_left_out} left out: {material.store.root / 'left-out.tsv'}" if n_left_out else ""
     listener.say(
@@ -313,6 +262,14 @@ def _tell(prepared: Prepared, material: Material, listener: Listener) -> None:
         f"{len(material.training)} utterances, {material.duration_s / 60:.1f} min; "
         f"{len(material.validation)} to choose the best weights by, {len(material.held_out)} held out{where}",
     )
+
+
+def tell_prepared(prepared: Prepared, listener: Listener) -> None:
+    """What its reader should know about the recordings."""
+    if prepared.n_mixed:
+        listener.say("Stereo", f"{prepared.n_mixed} recordings have two channels: mixed to one")
+    if prepared.n_clipped:
+        listener.say("Clipped", f"a little of {prepared.n_clipped} recordings is clipped: they are kept")
 
 
 def require_same_lengths(material: Material, *, has_produced: bool) -> None:

@@ -28,6 +28,7 @@ from retimbre.checkpoint.write import write_json, write_text
 from retimbre.errors import RunError
 from retimbre.jobs.listener import Listener, Silent
 from retimbre.jobs.lock import only_process
+from retimbre.nn.lora import Adapters
 from retimbre.recipe.read import read_recipe, write_recipe
 from retimbre.recipe.recipe import Recipe
 from retimbre.recipe.training import Training
@@ -124,6 +125,7 @@ def resume(recipe: Recipe, job: Job, *, listener: Listener | None = None, device
     stored_recipe(folder)
     with only_process(folder / LOCK, f"the run in {folder}"):
         _require_same_material(recipe, job)
+        _require_same_base(folder, job)
         return _go(_resumed(recipe, job, listener or Silent(), device))
 
 
@@ -167,6 +169,22 @@ def _require_same_material(recipe: Recipe, job: Job) -> None:
         )
 
 
+def _require_same_base(folder: Path, job: Job) -> None:
+    """Small matrices alone are in the checkpoints: beside another base they mean nothing."""
+    if not any(isinstance(part, Adapters) for part in job.objective.parts().values()):
+        return
+    path = folder / "lineage.json"
+    begun = json.loads(path.read_text(encoding="utf-8")).get("base") if path.is_file() else None
+    asked = job.description.lineage.get("base")
+    if begun and asked and begun["sha256"] != asked["sha256"]:
+        raise RunError(
+            f"the run in {folder} learns small matrices beside another base",
+            expected=f"{begun['file']} (sha256 {begun['sha256'][:12]}…)",
+            found=f"{asked['file']} (sha256 {asked['sha256'][:12]}…)",
+            do="put back the base that it was begun with, or name a new run (-c name=…)",
+        )
+
+
 def _keep_recipe(recipe: Recipe, journal: Journal, step: int) -> None:
     """Store the recipe that the run goes on with; what has changed in its training stands in the journal."""
     path = run_folder(recipe) / "recipe.yaml"
@@ -207,8 +225,8 @@ def _prepare(job: Job, settings: Training, device: str) -> tuple["Fabric", RunSt
 
 def _ready(fabric: "Fabric", job: Job, settings: Training) -> dict[str, Optimizer]:
     """Modules on their device; one optimiser per turn over the tensors that move."""
-    for part in job.objective.parts().values():
-        part.to(fabric.device)
+    for module in (*job.beside, *job.objective.parts().values()):
+        module.to(fabric.device)
     return {turn.name: optimiser_of(turn, settings.optimiser) for turn in job.objective.turns()}
 
 

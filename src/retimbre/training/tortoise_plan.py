@@ -20,6 +20,7 @@ PATIENCE = 6  # validations
 LORA_FACTOR = 10.0
 NEW_LANGUAGE_TEXT = 1.0
 USABLE_SHARE = 0.85  # of the memory that is free: the rest is for what the others on the machine do
+LARGE = 50_000_000  # numbers of a network that is worth learning in bfloat16
 LEAST_BALANCED_SHARE = 3.0  # times what an equal share would be
 
 
@@ -106,6 +107,8 @@ class Facts:
         full: Of training all that moves; None where it is not known.
         small: Of training low-rank matrices instead.
         free_bytes: Of the device; None where nobody says.
+        has_bfloat16: Does the device multiply such numbers faster than others?
+        n_numbers: Of the network.
     """
 
     stage: str
@@ -113,6 +116,8 @@ class Facts:
     full: Needs | None = None
     small: Needs | None = None
     free_bytes: int | None = None
+    has_bfloat16: bool = False
+    n_numbers: int = 0
 
 
 @dataclass
@@ -168,6 +173,7 @@ class TortoisePlan:
 def plan_tortoise(given: Training, facts: Facts) -> TortoisePlan:
     """Fill in what the recipe leaves open; what it says is kept."""
     rule, decisions = RULES[facts.stage], _Open(given)
+    decisions.decide("numbers", "precision", *precision_for(facts.n_numbers, facts.has_bfloat16))
     lora = _method(decisions, facts)
     batch = _batch(decisions, facts.speech, rule)
     _parts(decisions, facts, batch, has_lora=lora is not None)
@@ -184,6 +190,16 @@ def plan_tortoise(given: Training, facts: Facts) -> TortoisePlan:
             "its symbols are not the released ones: they must be learnt first (mrq's tool does the same)",
         )
     return TortoisePlan(training=decisions.planned(), choices=tuple(decisions.choices))
+
+
+def precision_for(n_numbers: int, has_bfloat16: bool) -> tuple[str, str]:
+    """In which numbers a network of so many learns, and why."""
+    if has_bfloat16 and n_numbers >= LARGE:
+        return (
+            "bf16-mixed",
+            "this machine multiplies them about twice as fast; weights and averages stay float32",
+        )
+    return "32-true", "the network is small" if has_bfloat16 else "this machine has no faster ones"
 
 
 def _method(decisions: _Open, facts: Facts) -> Lora | None:

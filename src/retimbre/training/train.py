@@ -11,6 +11,7 @@ from retimbre.errors import CheckpointError, RunError
 from retimbre.jobs.listener import Listener, Silent
 from retimbre.models.description import Description
 from retimbre.models.load import Loaded, load_model
+from retimbre.pipelines.synthesis import best_device
 from retimbre.recipe.read import read_recipe
 from retimbre.recipe.recipe import MAY_BE_MISSING, Recipe
 from retimbre.recipe.training import Optimiser
@@ -27,6 +28,7 @@ from retimbre.training.run import (
     start,
     stored_recipe,
 )
+from retimbre.training.tortoise_build import is_tortoise, tortoise_job, with_stored_plan
 
 FREE_ON_RESUME = ("steps", "n_workers", "checkpoint_every_steps", "keep_checkpoints", "log_every_steps")
 KEPT_WITH_WEIGHTS = (
@@ -42,7 +44,7 @@ def train_stage(recipe: Recipe, *, listener: Listener | None = None, device: str
     """Prepare the material, build the stage from its base or from scratch, and train it in a new folder."""
     listener = listener or Silent()
     require_unused(recipe)
-    job = stage_job(recipe, listener=listener)
+    recipe, job = _planned_job(recipe, listener=listener, device=device)
     return start(recipe, job, listener=listener, device=device)
 
 
@@ -50,21 +52,35 @@ def continue_training(recipe: Recipe, *, listener: Listener | None = None, devic
     """The rest of the run that this recipe started; only its length and learning rate may have changed."""
     listener = listener or Silent()
     stored = read_recipe(stored_recipe(run_folder(recipe)))
+    if is_tortoise(recipe):
+        training = with_stored_plan(recipe.training, stored.training)
+        recipe = recipe.model_copy(update={"training": training})
     _require_same_run(stored, recipe.resolved_against(Path.cwd()))
-    job = stage_job(recipe, listener=listener, is_resumed=True)
+    recipe, job = _planned_job(recipe, listener=listener, device=device, is_resumed=True)
     return resume(recipe, job, listener=listener, device=device)
 
 
 def try_training(recipe: Recipe, *, listener: Listener, device: str = "auto") -> float:
     """Check everything and measure a few steps without a run folder; seconds per step."""
     require_unused(recipe)
-    job = stage_job(recipe, listener=listener)
+    recipe, job = _planned_job(recipe, listener=listener, device=device)
     seconds = seconds_per_step(recipe, job, device=device)
     n_steps = recipe.training.steps - (job.beginning.step if job.beginning else 0)
     listener.say(
         "Dry run", f"{seconds:.2f} s per step; {n_steps:,} steps take {seconds * n_steps / 3600:.1f} h"
     )
     return seconds
+
+
+def _planned_job(
+    recipe: Recipe, *, listener: Listener, device: str, is_resumed: bool = False
+) -> tuple[Recipe, Job]:
+    """The stage with its data, and the recipe with everything decided that it left open."""
+    if not is_tortoise(recipe):
+        return recipe, stage_job(recipe, listener=listener, is_resumed=is_resumed)
+    stored = recipe.training if is_resumed else None
+    device = str(best_device(device))
+    return tortoise_job(recipe, _base(recipe, listener), listener=listener, device=device, stored=stored)
 
 
 def stage_job(

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from retimbre.audio.mel import hifigan_original, log_mel, mel_librosa
-from retimbre.models.hifigan.discriminators import Judgement
 from retimbre.models.hifigan.loss import (
     discriminator_loss,
     feature_loss,
@@ -13,6 +12,7 @@ from retimbre.models.hifigan.loss import (
     mel_loss_from_segments,
     multi_scale_mel_loss,
 )
+from retimbre.nn.judges import Judgement
 
 
 def judgement(score, *features):

@@ -1,4 +1,4 @@
-"""The network equals tortoise-tts and DL-Art-School, alone and in a batch, with and without its memory."""
+"""The network equals tortoise-tts, alone and in a batch, with and without its memory."""
 
 import json
 
@@ -29,12 +29,6 @@ def reference(folder, **known):
 @pytest.fixture(scope="module")
 def tortoise(parity):
     return reference(parity("tortoise_ar"))
-
-
-@pytest.fixture(scope="module")
-def trainer(parity):
-    """DL-Art-School adds the normalised input in the encoder of the voice."""
-    return reference(parity("dlas_ar_train"), residual="norm(x) + h")
 
 
 def targets_of(framed, stop):
@@ -136,40 +130,6 @@ def test_a_penalty_on_repeats_alone_equals_the_frozen_reference(parity):
     torch.testing.assert_close(
         without_repeats(io["logits"], io["ids"], 2.0), io["after_repetition_penalty_2"], atol=1e-5, rtol=0
     )
-
-
-@pytest.mark.parametrize(("n_clips", "prefix"), [(2, ""), (1, "single_cond_")])
-def test_one_place_for_each_recording_equals_the_trainer(trainer, n_clips, prefix):
-    """Its logits of the text begin one place early where there are two recordings."""
-    model, io = trainer
-    symbols, codes = trained_on(model, io, io["code_lengths"])
-    clips = [model.conditioning_encoder(io["cond_mel"][:, clip]) for clip in range(n_clips)]
-
-    places = model.states(torch.stack(clips, dim=1), symbols, codes)
-
-    of_text = model.text_head(places[:, 1 : 1 + symbols.shape[1]]).mT
-    of_codes = model.mel_head(places[:, -codes.shape[1] :]).mT
-    text_loss = functional.cross_entropy(of_text, targets_of(symbols, model.config.stop_symbol))
-    code_loss = functional.cross_entropy(of_codes, targets_of(codes, model.config.stop_code))
-    torch.testing.assert_close(text_loss, io[f"{prefix}loss_text"], **LOSSES)
-    torch.testing.assert_close(code_loss, io[f"{prefix}loss_mel"], **LOSSES)
-    if n_clips == 2:
-        torch.testing.assert_close(of_codes, io["mel_logits"], **LOGITS)
-        torch.testing.assert_close(places[:, -codes.shape[1] : -2], io["latents"], **LOGITS)
-        check_gradients(model, io, text_loss, code_loss)
-
-
-def check_gradients(model, io, text_loss, code_loss):
-    """Those of the trainer's sum of both losses."""
-    model.zero_grad()
-    (0.01 * text_loss + code_loss).backward()
-    for name, parameter in model.named_parameters():
-        if (expected := io.get(f"grad.{name}")) is not None:
-            torch.testing.assert_close(
-                parameter.grad, expected, atol=1e-4 * expected.abs().max().item(), rtol=0
-            )
-    norm = torch.stack([parameter.grad.norm() for parameter in model.parameters()]).norm()
-    torch.testing.assert_close(norm, io["grad_norm_all"], atol=0, rtol=1e-4)
 
 
 def inputs(n, *, n_symbols=7, n_codes=9, seed=0):

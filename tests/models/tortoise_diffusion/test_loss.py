@@ -6,8 +6,15 @@ import pytest
 import torch
 from torch.distributions import Normal
 
-from retimbre.models.tortoise_diffusion.loss import diffusion_losses, log_chance
-from retimbre.models.tortoise_diffusion.schedule import trained_schedule
+from retimbre.models.tortoise_diffusion.batch import DiffusionBatch
+from retimbre.models.tortoise_diffusion.loss import (
+    Draws,
+    batch_losses,
+    diffusion_losses,
+    drawn_for,
+    log_chance,
+)
+from retimbre.models.tortoise_diffusion.schedule import N_TRAINED_STEPS, trained_schedule
 
 
 @torch.no_grad()
@@ -22,6 +29,56 @@ def test_losses_equal_the_reference(reference, io):
     torch.testing.assert_close(losses["noise"], io["train_mse"], atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(losses["variance"], io["train_vb"], atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(losses["noise"] + losses["variance"], io["train_loss"], atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_losses_of_a_batch_equal_the_reference(reference, io, monkeypatch):
+    monkeypatch.setattr(reference, "voice", lambda clips: io["cond_latent_in"])
+    clean = io["train_x_start"]
+    batch = DiffusionBatch(
+        latents=io["latents"], spec=clean, clips=io["cond_mel"], n_frames_in_all=2 * clean.shape[-1]
+    )
+    draws = Draws(steps=io["train_t"], noise=io["train_noise"], is_untold=torch.zeros(2, dtype=torch.bool))
+
+    losses = batch_losses(reference, batch, draws, trained_schedule(), has_noise=True)
+
+    assert batch.share == 1
+    torch.testing.assert_close(losses["noise"], io["train_mse"].mean(), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(losses["variance"], io["train_vb"].mean(), atol=1e-5, rtol=1e-4)
+    guess = reference.first_guess(io["aligned_from_latents"])
+    torch.testing.assert_close(losses["first_guess"], (guess - clean).square().mean(), atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_who_is_told_nothing_is_denoised_as_guidance_does_it_and_guesses_nothing(reference, io, monkeypatch):
+    monkeypatch.setattr(reference, "voice", lambda clips: io["cond_latent_in"])
+    clean, schedule = io["train_x_start"], trained_schedule()
+    batch = DiffusionBatch(
+        latents=io["latents"], spec=clean, clips=io["cond_mel"], n_frames_in_all=2 * clean.shape[-1]
+    )
+    draws = Draws(steps=io["train_t"], noise=io["train_noise"], is_untold=torch.tensor([True, False]))
+
+    losses = batch_losses(reference, batch, draws, schedule, has_noise=True)
+
+    noisy = schedule.noised(clean, draws.noise, draws.steps)
+    untold = reference(noisy, draws.steps, reference.unconditioned(2, clean.shape[-1]))
+    of_untold = diffusion_losses(untold, clean, draws.noise, draws.steps, schedule)
+    expected = (of_untold["noise"][0] + io["train_mse"][1]) / 2
+    torch.testing.assert_close(losses["noise"], expected, atol=1e-5, rtol=1e-4)
+    guess = reference.first_guess(io["aligned_from_latents"])[1]
+    expected = (guess - clean[1]).square().mean() / 2
+    torch.testing.assert_close(losses["first_guess"], expected, atol=1e-5, rtol=1e-4)
+
+
+def test_every_depth_is_drawn_and_a_tenth_is_told_nothing():
+    torch.manual_seed(5)
+    draws = drawn_for(torch.empty(4000, 2, 3))
+
+    assert draws.is_untold.float().mean() == pytest.approx(0.1, abs=0.02)
+    counts = torch.histc(draws.steps.float(), bins=8, min=0, max=N_TRAINED_STEPS)
+    assert counts.min() > 400
+    assert counts.max() < 600
+    assert draws.noise.std() == pytest.approx(1, abs=0.03)
 
 
 def test_chances_are_those_of_a_normal_distribution_over_bins():

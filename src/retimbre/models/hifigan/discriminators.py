@@ -4,13 +4,7 @@ Axes used in this file:
     batch    waveforms
     samples  of the waveform
     dim      channels
-    rows     every period-th sample, one after another
-    period   columns: neighbouring samples side by side
-    scores   opinions about one waveform, one per stretch of it
 """
-
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -18,31 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from retimbre.models.hifigan.config import DiscriminatorConfig
+from retimbre.nn.judges import Judgement, Judges, PeriodDiscriminator, Wave, judge
 from retimbre.nn.weight_norm import weight_norm
-
-SLOPE = 0.1
-Wave = Float[Tensor, "batch 1 samples"]
 
 SCALE_KERNELS = (15, 41, 41, 41, 41, 41, 5)
 SCALE_STRIDES = (1, 2, 2, 4, 4, 1, 1)
-PERIOD_STRIDES = (3, 3, 3, 3, 1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judgement:
-    """What one discriminator thinks of a batch: 1 is real, 0 is generated; and what it looked at."""
-
-    score: Float[Tensor, "batch scores"]
-    features: tuple[Float[Tensor, "batch ..."], ...]
-
-    def split(self) -> "tuple[Judgement, Judgement]":
-        """The judgements of the first and of the second half of the batch."""
-        halves = [feature.chunk(2) for feature in self.features]
-        first, second = self.score.chunk(2)
-        return (
-            Judgement(score=first, features=tuple(half[0] for half in halves)),
-            Judgement(score=second, features=tuple(half[1] for half in halves)),
-        )
 
 
 class SpectralConv1d(nn.Conv1d):
@@ -80,27 +54,6 @@ class SpectralConv1d(nn.Conv1d):
         self.weight_u.copy_(functional.normalize(flat @ self.weight_v, dim=0))
 
 
-class PeriodDiscriminator(nn.Module):
-    """Judges a waveform folded so that samples one period apart stand below one another."""
-
-    def __init__(self, period: int, channels: tuple[int, ...]) -> None:
-        super().__init__()
-        self.period = period
-        layers = zip((1, *channels[:-1]), channels, PERIOD_STRIDES, strict=True)
-        self.convs = nn.ModuleList(
-            weight_norm(nn.Conv2d(n_in, n_out, (5, 1), (stride, 1), padding=(2, 0)))
-            for n_in, n_out, stride in layers
-        )
-        self.conv_post = weight_norm(nn.Conv2d(channels[-1], 1, (3, 1), padding=(1, 0)))
-
-    def forward(self, wave: Wave) -> Judgement:
-        missing = -wave.shape[-1] % self.period
-        if missing:
-            wave = functional.pad(wave, (0, missing), mode="reflect")
-        folded: Float[Tensor, "batch 1 rows period"] = wave.view(len(wave), 1, -1, self.period)
-        return _judge(self.convs, self.conv_post, folded)
-
-
 class ScaleDiscriminator(nn.Module):
     """Judges a waveform as it is."""
 
@@ -116,24 +69,13 @@ class ScaleDiscriminator(nn.Module):
         self.conv_post = conv(channels[-1], 1, 3, 1, padding=1)
 
     def forward(self, wave: Wave) -> Judgement:
-        return _judge(self.convs, self.conv_post, wave)
+        return judge(self.convs, self.conv_post, wave)
 
 
 def _weight_normed_conv(
     n_in: int, n_out: int, kernel: int, stride: int, *, padding: int, groups: int = 1
 ) -> nn.Module:
     return weight_norm(nn.Conv1d(n_in, n_out, kernel, stride, padding=padding, groups=groups))
-
-
-def _judge(
-    convs: nn.ModuleList, conv_post: Callable[[Tensor], Tensor], x: Float[Tensor, "batch 1 ..."]
-) -> Judgement:
-    features = []
-    for conv in convs:
-        x = functional.leaky_relu(conv(x), SLOPE)
-        features.append(x)
-    score = conv_post(x)
-    return Judgement(score=score.flatten(1), features=(*features, score))
 
 
 class MultiPeriod(nn.Module):
@@ -168,7 +110,7 @@ class MultiScale(nn.Module):
         return judgements
 
 
-class Discriminators(nn.Module):
+class Discriminators(Judges):
     """All of them; needed for training only."""
 
     def __init__(self, config: DiscriminatorConfig) -> None:
@@ -180,20 +122,3 @@ class Discriminators(nn.Module):
     def forward(self, wave: Wave) -> list[Judgement]:
         """One judgement per discriminator: the periods, then the scales."""
         return self.mpd(wave) + self.msd(wave)
-
-    def compare(self, real: Wave, fake: Wave) -> tuple[list[Judgement], list[Judgement]]:
-        """Judgements of recordings and of generated waveforms, in one pass."""
-        halves = [judgement.split() for judgement in self(torch.cat([real, fake]))]
-        return [first for first, _ in halves], [second for _, second in halves]
-
-    def teach(self, real: Wave, fake: Wave) -> tuple[list[Judgement], list[Judgement]]:
-        """The same for the turn of the generator: only `fake` gets a gradient, which halves the time."""
-        learning = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        with torch.no_grad():
-            of_real = self(real)
-        for parameter in learning:
-            parameter.requires_grad_(False)
-        of_fake = self(fake)
-        for parameter in learning:  # what is computed has already been recorded without them
-            parameter.requires_grad_(True)
-        return of_real, of_fake

@@ -58,16 +58,11 @@ def theirs(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def discriminator_ledger(tensors: Mapping[str, Tensor]) -> Ledger:
-    """The discriminators' weights of a file on their way to our names; empty where it has none."""
-    ledger = unwrapped(tensors)
-    take(ledger)
-    return ledger.only_aside()
-
-
 def discriminator_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The discriminators' weights of a file under our names; empty where it has none."""
-    return discriminator_ledger(tensors).tensors
+    ledger = unwrapped(tensors)
+    take(ledger)
+    return ledger.only_aside().tensors
 
 
 def istft_window(config: GeneratorConfig) -> dict[str, Tensor]:

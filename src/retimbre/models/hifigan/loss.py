@@ -14,10 +14,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from retimbre.audio.mel import Centring, MelSpec, log_mel, mel_librosa
-from retimbre.models.hifigan.discriminators import Judgement
+from retimbre.nn.judges import Judgement, Wave
 
 Scalar = Float[Tensor, ""]
-Wave = Float[Tensor, "batch 1 samples"]
 
 FEATURE_WEIGHT = 2.0  # as published
 SCALES = {32: 5, 64: 10, 128: 20, 256: 40, 512: 80, 1024: 160, 2048: 320}  # window in samples -> bands

@@ -4,6 +4,7 @@ Axes used in this file:
     batch   recordings
     mels    bands of the spectrogram
     frames  of the spectrogram
+    given   the frames that are read afterwards: all, or the first
     dim     channels
 """
 
@@ -37,15 +38,27 @@ class AttentionBlock(nn.Module):
         if self.proj_out.bias is not None:
             nn.init.zeros_(self.proj_out.bias)
 
-    def forward(self, x: Hidden) -> Hidden:
+    def forward(
+        self, x: Hidden, *, residual: Residual | None = None, is_last: bool = False
+    ) -> Float[Tensor, "batch dim given"]:
+        """What each frame has gathered.
+
+        Args:
+            residual: What is added; None: what the sizes of the network say.
+            is_last: Gather for the first frame alone, since nobody will read the others.
+        """
         normed = self.norm(x)
         # The channels of a head are neighbours: its queries, then its keys, then its values.
-        by_head = self.qkv(normed).unflatten(1, (self.n_heads, -1)).transpose(2, 3)
-        seen = functional.scaled_dot_product_attention(*by_head.chunk(3, dim=-1))
+        # Contiguous: torch's fused attention reads no other, and its other way keeps every pair of frames.
+        by_head = self.qkv(normed).unflatten(1, (self.n_heads, -1)).transpose(2, 3).contiguous()
+        queries, keys, values = by_head.chunk(3, dim=-1)
+        if is_last:
+            queries, x, normed = queries[:, :, :1], x[:, :, :1], normed[:, :, :1]
+        seen = functional.scaled_dot_product_attention(queries, keys, values)
         h = self.proj_out(seen.transpose(2, 3).flatten(1, 2))
         # Checkpoint quirk: DL-Art-School adds the normalised input since June 2022, TorToiSe the input.
         # Kept as a size, since no tensor tells; pinned by the tests against both programs.
-        return (x if self.residual == "x + h" else normed) + h
+        return (x if (residual or self.residual) == "x + h" else normed) + h
 
 
 class ConditioningEncoder(nn.Module):
@@ -66,5 +79,15 @@ class ConditioningEncoder(nn.Module):
             )
         )
 
-    def forward(self, mel: Float[Tensor, "batch mels frames"]) -> Float[Tensor, "batch dim"]:
-        return self.attn(self.init(mel))[:, :, 0]
+    def forward(
+        self, mel: Float[Tensor, "batch mels frames"], *, residual: Residual | None = None
+    ) -> Float[Tensor, "batch dim"]:
+        """The voice of each recording.
+
+        Args:
+            residual: What each block adds; None: what the sizes of the network say.
+        """
+        x, last = self.init(mel), len(self.attn) - 1
+        for number, block in enumerate(self.attn):
+            x = block(x, residual=residual, is_last=number == last)
+        return x[:, :, 0]

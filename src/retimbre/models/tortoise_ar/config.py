@@ -9,6 +9,7 @@ RESIDUALS: tuple[Residual, ...] = get_args(Residual)
 N_MELS = 80  # in every network of this kind
 WIDEST_DIM = 1 << 16
 N_ENDS = 2  # positions for the start and for the stop
+END = 0  # the symbol that tortoise-tts puts behind every text, besides the stop
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,11 +15,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from retimbre.models.tortoise_ar.config import UnifiedVoiceConfig
 from retimbre.models.tortoise_ar.memory import Memory
+from retimbre.nn.attention import causal_attention
 from retimbre.nn.dropout import Dropout
 from retimbre.nn.packed import Packed, Precision
+from retimbre.nn.reduced import reduced_kind, reduced_product
 
 SPREAD = 0.02  # of new weights, as GPT-2 has it
 Hidden = Float[Tensor, "batch places dim"]
@@ -56,7 +59,11 @@ class Projection(nn.Module):
         del self.weight, self.bias
 
     def forward(self, x: Float[Tensor, "batch places dim_in"]) -> Float[Tensor, "batch places dim_out"]:
-        return self.packed(x) if self.packed else functional.linear(x, self.weight.T, self.bias)
+        if self.packed:
+            return self.packed(x)
+        if kind := reduced_kind(x):
+            return reduced_product(x, self.weight, self.bias, kind)
+        return functional.linear(x, self.weight.T, self.bias)
 
 
 class Head(nn.Linear):
@@ -90,10 +97,7 @@ class Attention(nn.Module):
         else:
             if memory is not None:
                 memory.keep_prompt(keys, values)
-            dropout = self.dropout if self.training else 0.0
-            seen = functional.scaled_dot_product_attention(
-                queries, keys, values, is_causal=True, dropout_p=dropout
-            )
+            seen = causal_attention(queries, keys, values, self.dropout if self.training else 0.0)
         return self.drop(self.c_proj(seen.transpose(1, 2).flatten(2)))
 
     def _by_head(self, x: Hidden) -> Float[Tensor, "batch heads places head_dim"]:
@@ -134,14 +138,17 @@ class GPT2(nn.Module):
     def __init__(self, config: UnifiedVoiceConfig) -> None:
         super().__init__()
         self.drop = Dropout(config.dropout)
+        self.n_recomputed = 0  # layers whose numbers are computed again for their gradients
         self.h = nn.ModuleList(Layer(config, layer) for layer in range(config.n_layers))
         self.ln_f = nn.LayerNorm(config.dim)
 
     def forward(self, x: Hidden, memory: Memory | None = None) -> Hidden:
         """The same whether all places come at once or, with a memory, a prompt and then one after another."""
         x = self.drop(x)
-        for layer in self.h:
-            x = layer(x, memory)
+        n_recomputed = self.n_recomputed if torch.is_grad_enabled() and memory is None else 0
+        for number, layer in enumerate(self.h):
+            # The same random numbers are drawn again, too: not a bit of the result changes.
+            x = checkpoint(layer, x, use_reentrant=False) if number < n_recomputed else layer(x, memory)
         if memory is not None:
             memory.move_on(x.shape[1])
         return self.ln_f(x)

@@ -1,4 +1,4 @@
-"""What a diffusion decoder minimises: prediction, target -> named losses.
+"""What a diffusion decoder minimises: prediction, target -> named losses; and those of a batch.
 
 Axes used in this file:
     batch    utterances
@@ -8,18 +8,80 @@ Axes used in this file:
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from retimbre.models.tortoise_diffusion.model import Spec
-from retimbre.models.tortoise_diffusion.schedule import Schedule
+from retimbre.models.tortoise_diffusion.batch import DiffusionBatch
+from retimbre.models.tortoise_diffusion.model import Aligned, DiffusionDecoder, Spec
+from retimbre.models.tortoise_diffusion.schedule import N_TRAINED_STEPS, Schedule
 
 PerUtterance = Float[Tensor, "batch"]
+Scalar = Float[Tensor, ""]
 
 HALF_BIN = 1 / 255  # at step 0 a value counts as found if it is off by less; as in images of 256 levels
 LEAST_CHANCE = 1e-12
+UNTOLD_SHARE = 0.1  # of utterances for which nothing is said, by nobody: guidance needs it
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Draws:
+    """What chance decides about a batch.
+
+    Args:
+        steps: How deep each spec drowns.
+        noise: In what.
+        is_untold: Whether the network is told neither what is said nor by whom.
+    """
+
+    steps: Int[Tensor, "batch"]
+    noise: Spec
+    is_untold: Bool[Tensor, "batch"]
+
+
+def drawn_for(spec: Spec) -> Draws:
+    """From torch's own generator on the CPU, utterance by utterance: no device and no way to divide a batch
+    changes what is drawn."""
+    n_utterances, *size = spec.shape
+    drawn = [
+        (torch.randint(N_TRAINED_STEPS, ()), torch.rand(()) < UNTOLD_SHARE, torch.randn(size))
+        for _ in range(n_utterances)
+    ]
+    steps, is_untold, noise = (torch.stack(each).to(spec.device) for each in zip(*drawn, strict=True))
+    return Draws(steps=steps, noise=noise, is_untold=is_untold)
+
+
+def batch_losses(
+    model: DiffusionDecoder, batch: DiffusionBatch, draws: Draws, schedule: Schedule, *, has_noise: bool
+) -> dict[str, Scalar]:
+    """Means over all frames; of a part of a batch, its share of those of the whole.
+
+    Args:
+        has_noise: Also those of `diffusion_losses`; without them there is only the first guess, and most of
+            the network is not asked. Where the first guess teaches nothing that moves, they are not waited
+            for.
+
+    Returns:
+        `first_guess`, the mean squared error of the spec without any diffusion, to which an utterance adds
+        nothing where nothing is said; and, if they are wanted, `noise` and `variance`.
+    """
+    aligned = model.align(batch.latents, model.voice(batch.clips), batch.spec.shape[-1])
+    losses = {"first_guess": _first_guess_loss(model, aligned, batch.spec, draws.is_untold)}
+    if has_noise or not losses["first_guess"].requires_grad:
+        untold = model.unconditioned_embedding.to(aligned.dtype)
+        told = torch.where(draws.is_untold.view(-1, 1, 1), untold, aligned)
+        noisy = schedule.noised(batch.spec, draws.noise, draws.steps)
+        outputs = model(noisy, draws.steps, told)
+        losses |= diffusion_losses(outputs, batch.spec, draws.noise, draws.steps, schedule)
+    return {name: loss.mean() * batch.share for name, loss in losses.items()}
+
+
+def _first_guess_loss(
+    model: DiffusionDecoder, aligned: Aligned, spec: Spec, is_untold: Bool[Tensor, "batch"]
+) -> PerUtterance:
+    return _mean(model.first_guess(aligned).float() - spec, power=2).masked_fill(is_untold, 0.0)
 
 
 def diffusion_losses(

@@ -25,6 +25,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from retimbre.models.tortoise_diffusion.attention import AttentionBlock, GroupNorm, random_values, table
 from retimbre.models.tortoise_diffusion.config import DiffusionConfig
@@ -88,6 +89,7 @@ class DiffusionDecoder(nn.Module):
     def __init__(self, config: DiffusionConfig) -> None:
         super().__init__()
         self.config = config
+        self.recomputes = False  # of each step, what its layers found: slower training in less memory
         dim, n_heads = config.dim, config.n_heads
         self.unconditioned_embedding = nn.Parameter(random_values(1, dim, 1))
         self.inp_block = ConvOverTime(config.n_mels, dim, 3)
@@ -171,12 +173,17 @@ class DiffusionDecoder(nn.Module):
         of_blocks = iter(steering.unbind(1))
         context = aligned.transpose(1, 2).contiguous()
         for layer in self.conditioning_timestep_integrator:
-            context = layer(context, next(of_blocks))
+            context = self._through(layer, context, next(of_blocks))
         frames = self.inp_block(noisy.transpose(1, 2).contiguous())
         hidden = self.integrating_conv(torch.cat([frames, context], dim=-1))
         for layer in self.layers:
-            hidden = layer(hidden, next(of_blocks))
+            hidden = self._through(layer, hidden, next(of_blocks))
         return self.out(hidden).transpose(1, 2)
+
+    def _through(self, layer: nn.Module, x: Hidden, steering: Float[Tensor, "batch two_dim"]) -> Hidden:
+        if self.recomputes and torch.is_grad_enabled():
+            return checkpoint(layer, x, steering, use_reentrant=False, preserve_rng_state=False)
+        return layer(x, steering)
 
 
 def _attention(n: int, dim: int, n_heads: int) -> list[AttentionBlock]:

@@ -18,13 +18,15 @@ from retimbre.errors import CheckpointError
 from retimbre.models.assumptions import Told
 from retimbre.models.family import Inferred, Shapes
 from retimbre.models.stated import share, whole_numbers
-from retimbre.models.univnet.config import UnivNetConfig
+from retimbre.models.univnet.config import PERIOD_CHANNELS, PERIODS, JudgesConfig, UnivNetConfig
+from retimbre.models.univnet.magnitudes import RESOLUTIONS
 from retimbre.models.votes import count, vote
 
 LAYER = (  # every layer has weight norm
     r"conv_pre|conv_post\.1|res_stack\.\d+\.(?:convt_pre\.1|conv_blocks\.\d+\.1"
     r"|kernel_predictor\.(?:input_conv\.0|residual_convs\.\d+\.[13]|kernel_conv|bias_conv))"
 )
+JUDGED = r"(?:mrd|mpd)\.discriminators\.\d+\.conv(?:s\.\d+|_post)"
 PARTS = (".bias", LENGTH, DIRECTION)
 INPUT_CONV = "res_stack.{}.kernel_predictor.input_conv.0"
 UPSAMPLING = "res_stack.{}.convt_pre.1"
@@ -39,8 +41,9 @@ def fits(shapes: Shapes) -> bool:
 
 
 def take(ledger: Ledger) -> None:
-    """The names are ours already, but for the ways to store weight norm."""
-    take_weight_norm(ledger, LAYER)
+    """The names are ours already, but for the ways to store weight norm; discriminators are set aside."""
+    take_weight_norm(ledger, f"{LAYER}|{JUDGED}")
+    ledger.set_aside(r"(?:mrd|mpd)\..*", "discriminators: only training needs them")
 
 
 def theirs(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -77,6 +80,38 @@ def config_from(shapes: Shapes, known: Mapping[str, Any]) -> Inferred:
     except ValueError as error:
         raise CheckpointError("the sizes of a UnivNet contradict each other", found=str(error)) from error
     return Inferred(config=config, assumed=tuple(told.assumed))
+
+
+def judges_config_from(shapes: Shapes, known: Mapping[str, Any]) -> Inferred:
+    """The discriminators' sizes, from their shapes and from what our own description says of periods."""
+    n_periods = count(shapes, [f"mpd.discriminators.{{}}.conv_post{part}" for part in PARTS])
+    if not n_periods or n_periods > len(shapes):
+        raise CheckpointError(
+            "this file has no complete discriminators",
+            expected="tensors named mrd.discriminators.0.… and mpd.discriminators.0.…",
+            found=f"{n_periods} of periods",
+            do="train with new discriminators, or take a whole file",
+        )
+    told = Told(known)
+    usual = list(PERIODS[:n_periods])
+    periods = told.value("periods", usual=usual, because="those of all published discriminators")
+    try:
+        config = JudgesConfig(
+            periods=whole_numbers(periods, "periods", n_periods),
+            period_channels=tuple(
+                _judges_channels(shapes, "mpd", n_periods, layer) for layer in range(len(PERIOD_CHANNELS))
+            ),
+            spectrum_channels=_judges_channels(shapes, "mrd", len(RESOLUTIONS), 0),
+        )
+    except ValueError as error:
+        raise CheckpointError("the discriminators' sizes contradict each other", found=str(error)) from error
+    return Inferred(config=config, assumed=tuple(told.assumed))
+
+
+def _judges_channels(shapes: Shapes, kind: str, n_judges: int, layer: int) -> int:
+    layers = [f"{kind}.discriminators.{judge}.convs.{layer}" for judge in range(n_judges)]
+    claims = {layer + part: 0 for layer in layers for part in PARTS}
+    return vote(shapes, f"the channels of layer {layer} of {kind}", claims)
 
 
 def reference_kwargs(config: UnivNetConfig) -> dict[str, Any]:
