@@ -21,6 +21,7 @@ from retimbre.pipelines.tortoise_voice_clips import AUTO_MEL, DIFFUSION_MEL
 from retimbre.text.bpe import SPECIAL, Vocabulary
 from retimbre.training.tortoise_material import prepare_tortoise
 from retimbre.training.tortoise_training_files import files_of
+from retimbre.training.tortoise_voices import TrainingVoices
 
 RATE_HZ = 22050
 VOICELESS = ["c0: no other recording of the speaker (carl)"]
@@ -299,8 +300,7 @@ def test_what_each_network_hears_is_kept_of_those_that_are_heard_where_it_is_nee
         every_one = material.utterances
         return {u.basename for u in every_one if material.store.voice_path(u, mel).is_file()}
 
-    prepared("wav-to-codes")
-    material = prepared(trains_as="dlas")
+    material = prepared("wav-to-codes")
     assert not (material.store.root / "voice").exists()
     material = prepared()
     assert kept(material, AUTO_MEL) == set(names(material.training))
@@ -309,6 +309,13 @@ def test_what_each_network_hears_is_kept_of_those_that_are_heard_where_it_is_nee
     assert kept(material, DIFFUSION_MEL) == set(names(material.training))
     material = prepared("codes-to-spec", hears_itself=True)
     assert kept(material, AUTO_MEL) == kept(material, DIFFUSION_MEL) == set(names(every(material)))
+
+
+def test_a_network_that_learns_as_dl_art_school_does_is_validated_on_voices_heard_as_in_speaking(prepared):
+    material = prepared(trains_as="dlas")
+    voices = TrainingVoices(material.store, material.training, n_clips=2)
+    for one in (*material.validation, *material.held_out):
+        assert voices.for_auto(one, np.random.default_rng(1)).shape == (2, 80, 517)
 
 
 def test_texts_are_cleaned_as_speaking_cleans_them_in_their_language(corpus, tmp_path):

@@ -131,7 +131,9 @@ def prepare_tortoise(
         write_left_out(store, left_out)
         require_voices(parts)
     write_parts(store, parts)
-    if recipe.stage != "wav-to-codes" and recipe.tortoise.trains_as == "inference":
+    # Validation of text-to-codes hears as speaking does, whatever the network is trained as.
+    hears_as_speaking = recipe.tortoise.trains_as == "inference" or recipe.stage == "text-to-codes"
+    if recipe.stage != "wav-to-codes" and hears_as_speaking:
         keep_voice_specs(
             making.heard(parts),
             store,
