@@ -144,25 +144,49 @@ def test_a_resumed_run_keeps_the_plan_that_it_was_begun_with_whatever_the_memory
 
 
 def test_a_memory_that_is_too_small_for_all_weights_makes_small_matrices_of_it(recipe, learn, monkeypatch):
-    tight = Device(free_bytes=30_000_000, has_bfloat16=False, holds_weights=True)
+    tight = Device(free_bytes=12_000_000, has_bfloat16=False, holds_weights=True)
     monkeypatch.setattr(tortoise_build, "device_facts", lambda device: tight)
 
     finished, listener = learn(recipe("text-to-codes"))
 
     (method,) = [plan for plan in listener.of("Plan") if plan.startswith("method")]
-    assert method.startswith("method LoRA of rank 16: all weights need 0.0 GB, 0.0 GB are free")
+    assert method == "method LoRA of rank 4: all weights need 0.0 GB, 0.0 GB are free"
     assert read_recipe(finished.run / "recipe.yaml").training.lora is not None
-    assert read_adapter(finished.model).description.rank == 16
+    assert read_adapter(finished.model).description.rank == 4
 
 
-def test_a_batch_in_parts_and_recomputed_layers_learn_the_same_to_rounding(recipe, learn, monkeypatch):
-    whole, _ = learn(recipe("text-to-codes", "name=whole"))
-    parted, _ = learn(recipe("text-to-codes", "name=parted", batch_parts=2))
+@pytest.fixture
+def without_dropout(monkeypatch):
+    """The network drops nothing: what it drops depends on who goes through it together."""
+    network_of = tortoise_build._network
+
+    def quiet(ground, kind):
+        network = network_of(ground, kind)
+        for module in network.modules():
+            if hasattr(module, "dropout"):
+                module.dropout = 0.0
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+        return network
+
+    monkeypatch.setattr(tortoise_build, "_network", quiet)
+
+
+def test_layers_that_are_recomputed_learn_the_same_bit_for_bit(recipe, learn, monkeypatch):
+    whole, _ = learn(recipe("text-to-codes", "name=whole", batch_parts=1))
     monkeypatch.setattr(tortoise_build, "device_facts", lambda device: replace(ROOMY, free_bytes=10**6))
-    lean, _ = learn(recipe("text-to-codes", "name=lean"))
+    lean, _ = learn(recipe("text-to-codes", "name=lean", batch_parts=1, lora=None))
 
+    assert is_same(checkpoint(lean.run, 2), checkpoint(whole.run, 2))
+
+
+@pytest.mark.usefixtures("without_dropout")
+def test_a_batch_in_parts_learns_the_same_to_rounding_also_where_the_last_one_is_smaller(recipe, learn):
+    whole, _ = learn(recipe("text-to-codes", "name=whole", batch_parts=1))
+    parted, listener = learn(recipe("text-to-codes", "name=parted", batch_parts=2))
+
+    assert any(text.startswith("parts of a batch 2") for text in listener.of("Plan"))
     expected = checkpoint(whole.run, 2)
-    assert is_same(checkpoint(lean.run, 2), expected)
     for name, tensor in checkpoint(parted.run, 2).items():
         if tensor.is_floating_point():
             torch.testing.assert_close(tensor, expected[name], atol=3e-5, rtol=1e-4)
@@ -261,8 +285,8 @@ def test_where_a_network_comes_from_travels_with_it(recipe, learn, prepared, kin
     assert json.loads((finished.run / "lineage.json").read_text()) == lineage
     assert (lineage["contact"], lineage["consent"]) == ("mail@example.org", "Anna agreed")
     files = {role: f"{name}.pth" for role, name in learnt_with.items()}
-    assert {role: facts["file"] for role, facts in lineage["learnt_with"].items()} == files
-    for facts in lineage["learnt_with"].values():
+    assert {role: facts["file"] for role, facts in lineage.get("learnt_with", {}).items()} == files
+    for facts in lineage.get("learnt_with", {}).values():
         assert facts["sha256"] == sha256_of(prepared.models / facts["file"])
     assert lineage["data"]["sha256"] == sha256_of(prepared.filelist)
     if base:
@@ -314,7 +338,7 @@ def test_a_dry_run_tells_the_plan_and_makes_no_run(recipe, tmp_path):
 REFUSED = {
     "a base of another stage": (
         "text-to-codes",
-        ["base={models}/diffusion_decoder.pth"],
+        ["base=diffusion_decoder.pth"],
         (CheckpointError, r"diffusion_decoder\.pth is no text-to-codes checkpoint"),
     ),
     "no base": ("codes-to-spec", ["base=null"], (RecipeError, "codes-to-spec is tuned from a base")),
@@ -362,7 +386,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_prepared(
     monkeypatch.setattr(tortoise_build, "prepare_tortoise", None)
 
     with pytest.raises(error, match=text):
-        learn(recipe(kind, *(one.format(models=prepared.models) for one in overrides)))
+        learn(recipe(kind, *(one.replace("base=d", f"base={prepared.models}/d") for one in overrides)))
 
     assert not (tmp_path / "runs").exists()
 

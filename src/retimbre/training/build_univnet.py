@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from torch import nn
+
 from retimbre.audio.mel import MelSpec, log_mel
 from retimbre.audio.resample import sinc_resample
 from retimbre.checkpoint.fill import load_weights
@@ -17,6 +19,7 @@ from retimbre.models.univnet.model import UnivNet
 from retimbre.pipelines.fit import other_stage
 from retimbre.pipelines.tortoise_voice_clips import AUTO_MEL
 from retimbre.recipe.recipe import Recipe
+from retimbre.training.freezing import freeze
 from retimbre.training.job import Job
 from retimbre.training.lineage import lineage
 from retimbre.training.tortoise_material import Encoded, TortoiseMaterial
@@ -35,16 +38,16 @@ def univnet_from(recipe: Recipe, material: TortoiseMaterial, base: Loaded | None
         raise other_stage(base.path, base.description.family, base.stage, "spec-to-wav")
     is_produced = recipe.training.spec_source == "produced"
     mel, section = base.description.mel, recipe.training
-    description = replace(
-        base.description,
-        lineage=lineage(recipe, material, base.description.lineage),
-        step=0,
-        is_exported=False,
-    )
+    described = lineage(recipe, material, base.description.lineage)
+    if is_produced:
+        described["learnt_with"] = material.files.beside(recipe.stage)
+    description = replace(base.description, lineage=described, step=0, is_exported=False)
+    discriminators = _discriminators(recipe, base, listener)
+    freeze(nn.ModuleDict({"generator": base.model, "discriminators": discriminators}), recipe.training.frozen)
     chosen = material.validation[: section.validate_at_most]
     return univnet_job(
         base.model.train(),
-        _discriminators(recipe, base, listener).train(),
+        discriminators.train(),
         description,
         section,
         training=[sounding(one, material, mel, is_produced=is_produced) for one in material.training],

@@ -14,7 +14,7 @@ from retimbre.models.explain import IN_BY_OUT
 from retimbre.models.load import save_model
 from retimbre.nn.lora import Adapters, matrices_in
 from retimbre.recipe.training import Lora, Training
-from retimbre.training.freezing import freeze
+from retimbre.training.freezing import freeze, require_beginnings
 from retimbre.training.groups import TARGETS, move_only, tensors_in
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -61,6 +61,24 @@ def learner_of(network: Network, description: Description, settings: Training) -
         RecipeError: There are no such groups, or the keys contradict each other.
     """
     family = description.family
+    require_learnable(network, settings, family)
+    if settings.lora is not None:
+        over = _over(network, description, settings.lora)
+        adapters = attach(network, settings.lora, family)
+        return Learner(network=network, description=description, adapters=adapters, over=over)
+    if settings.moving:
+        move_only(network, settings.moving, family)
+    freeze(network, settings.frozen)
+    return Learner(network=network, description=description)
+
+
+def require_learnable(network: nn.Module, settings: Training, family: str) -> None:
+    """Can what a recipe names learn, or be stopped? Nothing is changed.
+
+    Raises:
+        RecipeError: There are no such groups or tensors, or the keys contradict each other.
+    """
+    names = dict(network.named_parameters())
     if settings.lora is not None:
         if settings.moving or settings.frozen:
             raise RecipeError(
@@ -69,13 +87,9 @@ def learner_of(network: Network, description: Description, settings: Training) -
                 found=f"training.{'moving' if settings.moving else 'frozen'}",
                 do="choose matrices by training.lora.targets, or leave training.lora out",
             )
-        over = _over(network, description, settings.lora)
-        adapters = attach(network, settings.lora, family)
-        return Learner(network=network, description=description, adapters=adapters, over=over)
-    if settings.moving:
-        move_only(network, settings.moving, family)
-    freeze(network, settings.frozen)
-    return Learner(network=network, description=description)
+        _layers(network, settings.lora, family)
+    tensors_in(settings.moving, names, family)
+    require_beginnings(names, settings.frozen)
 
 
 def attach(network: nn.Module, settings: Lora, family: str) -> Adapters:
@@ -86,6 +100,18 @@ def attach(network: nn.Module, settings: Lora, family: str) -> Adapters:
     Raises:
         RecipeError: There are no such groups, or no matrices in them.
     """
+    return Adapters(
+        network,
+        _layers(network, settings, family),
+        rank=settings.rank,
+        alpha=settings.alpha,
+        dropout=settings.dropout,
+        in_by_out=IN_BY_OUT,
+    )
+
+
+def _layers(network: nn.Module, settings: Lora, family: str) -> list[str]:
+    """Names of those that get small matrices."""
     parameters = dict(network.named_parameters())
     matrices = matrices_in(network, IN_BY_OUT)
     for target in settings.targets or ("",):
@@ -98,14 +124,7 @@ def attach(network: nn.Module, settings: Lora, family: str) -> Adapters:
                 do="learn it whole: training.moving instead of training.lora",
             )
     inside = tensors_in(settings.targets, parameters, family, key=TARGETS)
-    return Adapters(
-        network,
-        [name for name in matrices if f"{name}.weight" in inside],
-        rank=settings.rank,
-        alpha=settings.alpha,
-        dropout=settings.dropout,
-        in_by_out=IN_BY_OUT,
-    )
+    return [name for name in matrices if f"{name}.weight" in inside]
 
 
 def _over(network: nn.Module, description: Description, settings: Lora) -> AdapterDescription:

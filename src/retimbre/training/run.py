@@ -126,6 +126,7 @@ def resume(recipe: Recipe, job: Job, *, listener: Listener | None = None, device
     with only_process(folder / LOCK, f"the run in {folder}"):
         _require_same_material(recipe, job)
         _require_same_base(folder, job)
+        _require_same_files(folder, job)
         return _go(_resumed(recipe, job, listener or Silent(), device))
 
 
@@ -183,6 +184,22 @@ def _require_same_base(folder: Path, job: Job) -> None:
             found=f"{asked['file']} (sha256 {asked['sha256'][:12]}…)",
             do="put back the base that it was begun with, or name a new run (-c name=…)",
         )
+
+
+def _require_same_files(folder: Path, job: Job) -> None:
+    """What stands beside a stage decides what it learns from: codes, latents, specs."""
+    path = folder / "lineage.json"
+    begun = json.loads(path.read_text(encoding="utf-8")).get("learnt_with") if path.is_file() else None
+    asked = job.description.lineage.get("learnt_with") or {}
+    for role, was in (begun or {}).items():
+        now = asked.get(role)
+        if now and now["sha256"] != was["sha256"]:
+            raise RunError(
+                f"the run in {folder} was begun with another {role}",
+                expected=f"{was['file']} (sha256 {was['sha256'][:12]}…)",
+                found=f"{now['file']} (sha256 {now['sha256'][:12]}…)",
+                do="put back what it was begun with, or name a new run (-c name=…)",
+            )
 
 
 def _keep_recipe(recipe: Recipe, journal: Journal, step: int) -> None:

@@ -13,6 +13,7 @@ from retimbre.models.load import load_model
 from retimbre.recipe.recipe import DataSet, Recipe
 from retimbre.training.listed import lists_in, recordings_of
 from retimbre.training.material import output_mel_of, prepare_material, prepared_in, spectrogram_of
+from retimbre.training.tortoise_build import is_tortoise
 from retimbre.training.tortoise_material import prepare_tortoise
 from retimbre.training.tortoise_training_files import files_of
 
@@ -21,7 +22,6 @@ ON_THE_FLY = {  # steps of EveryVoice -> when what they write is made here
     "text": "texts become symbols when they are read",
     "pfs": "phonological features are looked up when a text is read",
 }
-OF_TORTOISE = ("text-to-codes", "codes-to-spec", "wav-to-codes")
 N_TRIED = 10  # utterances of each data set
 
 
@@ -43,7 +43,7 @@ def prepare_as_asked(
     Raises:
         RecipeError: if there is no such step.
     """
-    if recipe.stage in OF_TORTOISE:
+    if is_tortoise(recipe):
         return _prepare_tortoise(recipe, steps, is_tried, is_overwritten, n_workers, listener)
     ours = _ours(steps, listener)
     if not ours:

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from retimbre.checkpoint.digests import Digests
-from retimbre.errors import RecipeError
 from retimbre.jobs.listener import Listener
 from retimbre.models.description import Description
 from retimbre.models.identify import identify
@@ -22,17 +21,19 @@ from retimbre.pipelines.tortoise_speaker import DIGESTS
 from retimbre.pipelines.tortoise_voice_cache import user_cache_folder
 from retimbre.recipe.recipe import Recipe
 from retimbre.recipe.training import LossWeights, Optimiser, Training
-from retimbre.training.build_dvae import require_possible_part, wav_to_codes_from
+from retimbre.training.build_dvae import wav_to_codes_from
 from retimbre.training.build_univnet import univnet_from
 from retimbre.training.job import Job
 from retimbre.training.learner import learner_of
 from retimbre.training.lineage import lineage
+from retimbre.training.possible import require_possible
 from retimbre.training.tortoise_ar import text_to_codes_job
 from retimbre.training.tortoise_diffusion import codes_to_spec_job
-from retimbre.training.tortoise_facts import device_facts, facts_of, layers_recomputed
+from retimbre.training.tortoise_facts import VOICE_FRAMES, device_facts, facts_of, free_beside
 from retimbre.training.tortoise_forgetting import base_texts
 from retimbre.training.tortoise_material import TortoiseMaterial, prepare_tortoise
 from retimbre.training.tortoise_plan import plan_tortoise
+from retimbre.training.tortoise_recomputing import recomputed_layers
 from retimbre.training.tortoise_samples import samples_of
 from retimbre.training.tortoise_training_files import files_of
 from retimbre.training.tortoise_voices import TrainingVoices
@@ -74,9 +75,7 @@ def tortoise_job(
     Args:
         stored: The section that an interrupted run was begun with: it is not planned anew.
     """
-    _require_base(recipe, base)
-    if recipe.stage == "wav-to-codes":
-        require_possible_part(recipe)
+    require_possible(recipe, base)
     files = files_of(recipe, digests=Digests(user_cache_folder().parent / DIGESTS))
     material = prepare_tortoise(recipe, files=files, listener=listener, device=device)
     if stored is not None:
@@ -141,8 +140,13 @@ def _text_to_codes(ground: Ground) -> Job:
     settings = recipe.training
     learner = learner_of(network.train(), _described(ground), settings)
     texts = base_texts(material.files.vocabulary)
-    network.gpt.n_recomputed = layers_recomputed(
-        ground.recipe, material, learner, device_facts(ground.device)
+    network.gpt.n_recomputed = recomputed_layers(
+        network.config,
+        settings,
+        lengths=[(len(one.symbols), len(one.codes)) for one in material.training],
+        clips=(recipe.tortoise.n_clips, VOICE_FRAMES),
+        learning=[parameter for parameter in learner.part.parameters() if parameter.requires_grad],
+        free_bytes=free_beside(network, device_facts(ground.device)),
     )
     return text_to_codes_job(
         learner,
@@ -224,23 +228,8 @@ def _described(ground: Ground) -> Description:
     assert ground.base is not None
     before = ground.base.description
     described = lineage(ground.recipe, ground.material, before.lineage)
-    beside = {
-        role: {"file": path.name, "sha256": ground.material.files.sha256(role)}
-        for role, path in ground.material.files.paths.items()
-        if role != ground.recipe.stage
-    }
+    beside = ground.material.files.beside(ground.recipe.stage)
     return replace(before, lineage={**described, "learnt_with": beside}, step=0)
-
-
-def _require_base(recipe: Recipe, base: Loaded | None) -> None:
-    """Only a dVAE can begin from nothing."""
-    if base is None and recipe.stage != "wav-to-codes":
-        raise RecipeError(
-            f"{recipe.stage} is tuned from a base",
-            expected="base: FILE in the recipe, or --base FILE",
-            found="none",
-            do="retimbre fetch tortoise",
-        )
 
 
 BUILD: Mapping[str, Callable[[Ground], Job]] = {

@@ -1,7 +1,7 @@
 """What a plan for one of TorToiSe's stages is made from: the speech, the network and the machine."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -12,19 +12,20 @@ from retimbre.models.tortoise_ar.model import UnifiedVoice
 from retimbre.models.tortoise_ar.room import (
     ADAM_BYTES,
     GRADIENT_BYTES,
+    SCATTERED,
     AtOnce,
     layer_bytes,
-    layers_to_recompute,
     other_bytes,
     recomputed_layer_bytes,
 )
 from retimbre.pipelines.tortoise_estimate import free_memory
 from retimbre.pipelines.tortoise_voice_clips import AUTO_MEL, AUTO_SAMPLES
 from retimbre.recipe.recipe import Recipe
+from retimbre.recipe.training import Lora, Training
 from retimbre.text.bpe import Vocabulary
-from retimbre.training.learner import Learner
 from retimbre.training.tortoise_material import TortoiseMaterial
 from retimbre.training.tortoise_plan import Facts, Needs, Speech, precision_for
+from retimbre.training.tortoise_recomputing import learns_voices
 
 SMALL_SHARE = 0.01  # of a network's numbers, what low-rank matrices of the usual size come to at most
 VOICE_FRAMES = AUTO_MEL.frames_in(AUTO_SAMPLES)
@@ -70,20 +71,22 @@ def facts_of(recipe: Recipe, material: TortoiseMaterial, base: Loaded | None, de
         largest_share=max(by_speaker.values()) / n,
         has_own_symbols=material.files.vocabulary.sha256 != Vocabulary.tortoise().sha256,
     )
-    full = small = None
+    full = least = None
     if base is not None and isinstance(base.model, UnifiedVoice):
         n_numbers = sum(p.numel() for p in base.model.parameters())
         weights = 0 if device.holds_weights else 4 * n_numbers
         given, by_rule = recipe.training, precision_for(n_numbers, device.has_bfloat16)[0]
         precision = given.precision if "precision" in given.model_fields_set else by_rule
         longest = at_once_of(recipe, material, n_utterances=1, precision=precision)
-        full = _needs(base.model.config, longest, weights, n_numbers)
-        small = _needs(base.model.config, longest, weights, int(SMALL_SHARE * n_numbers))
+        config = base.model.config
+        small = given.model_copy(update={"lora": given.lora or Lora()})
+        full = needs(config, _as_learnt(longest, given), weights, n_numbers)
+        least = needs(config, _as_learnt(longest, small), weights, int(SMALL_SHARE * n_numbers))
     return Facts(
         stage=recipe.stage,
         speech=speech,
         full=full,
-        small=small,
+        small=least,
         free_bytes=device.free_bytes,
         has_bfloat16=device.has_bfloat16,
         n_numbers=sum(p.numel() for p in base.model.parameters()) if base else 0,
@@ -102,34 +105,28 @@ def at_once_of(recipe: Recipe, material: TortoiseMaterial, *, n_utterances: int,
     )
 
 
-def layers_recomputed(
-    recipe: Recipe, material: TortoiseMaterial, learner: Learner[UnifiedVoice], device: Device
-) -> int:
-    """How many layers are computed again for their gradients, so that the memory is enough."""
-    training = recipe.training
-    if not training.recomputes or device.free_bytes is None:
-        return 0
-    n_together = -(-training.batch_size // training.batch_parts)
-    return layers_to_recompute(
-        learner.network.config,
-        at_once_of(recipe, material, n_utterances=n_together, precision=training.precision),
-        n_learning=_n_learning(learner.part),
-        free_bytes=device.free_bytes - (0 if device.holds_weights else _weight_bytes(learner.network)),
-        has_more_parts=training.batch_parts > 1,
-    )
+def free_beside(network: nn.Module, device: Device) -> int | None:
+    """What is free once the weights are there; None where nobody says."""
+    if device.free_bytes is None or device.holds_weights:
+        return device.free_bytes
+    return device.free_bytes - sum(parameter.nbytes for parameter in network.parameters())
 
 
-def _needs(config: UnifiedVoiceConfig, one: AtOnce, weights: int, n_learning: int) -> Needs:
-    """With every layer recomputed: the least that is enough."""
+def _as_learnt(one: AtOnce, training: Training) -> AtOnce:
+    return replace(one, learns_voices=learns_voices(training))
+
+
+def needs(config: UnifiedVoiceConfig, one: AtOnce, weights: int, n_learning: int) -> Needs:
+    """With every layer recomputed: the least that is enough.
+
+    Args:
+        one: The longest utterance.
+        weights: Bytes of the network, where they are not there already.
+    """
+    short = recomputed_layer_bytes(config, one)
+    # While a layer is recomputed it is there as a whole.
+    kept = other_bytes(config, one) + config.n_layers * short + layer_bytes(config, one)
     return Needs(
-        fixed_bytes=weights + (ADAM_BYTES + GRADIENT_BYTES) * n_learning + layer_bytes(config, one),
-        per_utterance_bytes=other_bytes(config, one) + config.n_layers * recomputed_layer_bytes(config, one),
+        fixed_bytes=weights + (ADAM_BYTES + GRADIENT_BYTES) * n_learning,
+        per_utterance_bytes=int(SCATTERED * kept),
     )
-
-
-def _n_learning(part: nn.Module) -> int:
-    return sum(p.numel() for p in part.parameters() if p.requires_grad)
-
-
-def _weight_bytes(network: nn.Module) -> int:
-    return sum(p.nbytes for p in network.parameters())

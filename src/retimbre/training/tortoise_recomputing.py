@@ -54,4 +54,13 @@ def largest_part(settings: Training, *, lengths: Sequence[tuple[int, int]], clip
         n_clips=clips[0],
         n_frames=clips[1],
         number_bytes=REDUCED_BYTES if settings.precision == "bf16-mixed" else WIDE_BYTES,
+        learns_voices=learns_voices(settings),
     )
+
+
+def learns_voices(settings: Training) -> bool:
+    """Does what reads the voices learn?"""
+    groups = settings.lora.targets if settings.lora else settings.moving
+    if groups:
+        return any(group.partition(".")[0] == "voice" for group in groups)
+    return "conditioning_encoder" not in {name.rstrip(".") for name in settings.frozen}

@@ -77,6 +77,14 @@ class TrainingFiles:
         """Of the file that plays a role. Of a large file it takes seconds, once."""
         return self.digests.of(self.paths[role])
 
+    def beside(self, stage: Stage) -> dict[str, dict[str, str]]:
+        """Role -> name and hash of each file but that of `stage` itself: for a lineage."""
+        return {
+            role: {"file": path.name, "sha256": self.sha256(role)}
+            for role, path in self.paths.items()
+            if role != stage
+        }
+
 
 def files_of(recipe: Recipe, *, digests: Digests | None = None) -> TrainingFiles:
     """The files that a recipe of a TorToiSe stage is trained with.

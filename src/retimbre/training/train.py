@@ -14,11 +14,13 @@ from retimbre.models.load import Loaded, load_model
 from retimbre.pipelines.synthesis import best_device
 from retimbre.recipe.read import read_recipe
 from retimbre.recipe.recipe import MAY_BE_MISSING, Recipe
+from retimbre.recipe.tortoise import FILES
 from retimbre.recipe.training import Optimiser
 from retimbre.training.build import spec_to_wav_from, text_to_spec_from
 from retimbre.training.differences import tell_differences
 from retimbre.training.job import Job
 from retimbre.training.material import Material, prepare_material, require_same_lengths
+from retimbre.training.possible import require_meant
 from retimbre.training.run import (
     Finished,
     require_unused,
@@ -76,6 +78,7 @@ def _planned_job(
     recipe: Recipe, *, listener: Listener, device: str, is_resumed: bool = False
 ) -> tuple[Recipe, Job]:
     """The stage with its data, and the recipe with everything decided that it left open."""
+    require_meant(recipe)
     if not is_tortoise(recipe):
         return recipe, stage_job(recipe, listener=listener, is_resumed=is_resumed)
     stored = recipe.training if is_resumed else None
@@ -158,7 +161,14 @@ def _unplaced(recipe: Recipe) -> Recipe:
         for one in data.more
     )
     base = Path(recipe.base.name) if recipe.base else None
-    updated = {"data": data.model_copy(update=names), "runs": Path(recipe.runs.name), "base": base}
+    section = recipe.tortoise
+    beside = {name: Path(path.name) for name in FILES if (path := getattr(section, name)) is not None}
+    updated = {
+        "data": data.model_copy(update=names),
+        "runs": Path(recipe.runs.name),
+        "base": base,
+        "tortoise": section.model_copy(update=beside),
+    }
     return recipe.model_copy(update=updated)
 
 

@@ -31,6 +31,7 @@ class AtOnce:
         n_clips: Of a voice, for each utterance.
         n_frames: Of a clip.
         number_bytes: 4 for float32, 2 for bfloat16.
+        learns_voices: What reads the voices learns, too; otherwise it keeps nothing.
     """
 
     n_utterances: int
@@ -39,6 +40,7 @@ class AtOnce:
     n_clips: int
     n_frames: int
     number_bytes: int = WIDE_BYTES
+    learns_voices: bool = True
 
     @property
     def n_rows(self) -> int:
@@ -66,7 +68,8 @@ def recomputed_layer_bytes(config: UnifiedVoiceConfig, at_once: AtOnce) -> int:
 def other_bytes(config: UnifiedVoiceConfig, at_once: AtOnce) -> int:
     """What is kept beside the layers: of the voices, and for the losses."""
     frames = at_once.n_utterances * at_once.n_clips * at_once.n_frames
-    of_frame = config.n_conditioning_layers * (WIDE_BYTES + IN_BLOCK * at_once.number_bytes) * config.dim
+    n_blocks = config.n_conditioning_layers if at_once.learns_voices else 1  # one is there while it works
+    of_frame = n_blocks * (WIDE_BYTES + IN_BLOCK * at_once.number_bytes) * config.dim
     return frames * of_frame + at_once.n_utterances * at_once.n_codes * config.n_codes * LOGIT_BYTES
 
 
