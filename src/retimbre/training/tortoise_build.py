@@ -82,7 +82,9 @@ def tortoise_job(
     if stored is not None:
         training = with_stored_plan(recipe.training, stored)
     else:
-        plan = plan_tortoise(recipe.training, facts_of(recipe, material, base, device_facts(device)))
+        plan = plan_tortoise(
+            recipe.training, facts_of(recipe, material, base, device_facts(device, recipe.training, base))
+        )
         for choice in plan.choices:
             listener.say("Plan", f"{choice.choice} {choice.value}: {choice.reason}")
         training = plan.training
@@ -141,8 +143,10 @@ def _text_to_codes(ground: Ground) -> Job:
     settings = recipe.training
     learner = learner_of(network.train(), _described(ground), settings)
     texts = base_texts(material.files.vocabulary)
+    if settings.lora is not None and settings.precision == "bf16-mixed":
+        network.gpt.keep_reduced(torch.bfloat16)  # adapters alone are kept; over the base's own weights
     network.gpt.n_recomputed = layers_recomputed(
-        ground.recipe, material, learner, device_facts(ground.device)
+        ground.recipe, material, learner, device_facts(ground.device, settings, ground.base)
     )
     return text_to_codes_job(
         learner,
