@@ -33,7 +33,7 @@ def few_words(monkeypatch, tmp_path):
     from retimbre.training import tortoise_forgetting
 
     monkeypatch.setattr(tortoise_forgetting, "SENTENCES", tortoise_forgetting.SENTENCES[:1])
-    monkeypatch.setattr(tortoise_build, "device_facts", lambda device: ROOMY)
+    monkeypatch.setattr(tortoise_build, "device_facts", lambda *asked: ROOMY)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
@@ -132,7 +132,7 @@ def test_a_resumed_run_keeps_the_plan_that_it_was_begun_with_whatever_the_memory
     before = read_recipe(begun.run / "recipe.yaml")
     shutil.rmtree(begun.run / "checkpoints" / "step-000003", ignore_errors=True)
     short = Device(free_bytes=10**6, has_bfloat16=True, holds_weights=True)
-    monkeypatch.setattr(tortoise_build, "device_facts", lambda device: short)
+    monkeypatch.setattr(tortoise_build, "device_facts", lambda *asked: short)
     monkeypatch.setattr("retimbre.training.tortoise_plan.PATIENCE", 99)
     monkeypatch.setattr("retimbre.training.tortoise_plan.LARGE", 1)
 
@@ -145,7 +145,7 @@ def test_a_resumed_run_keeps_the_plan_that_it_was_begun_with_whatever_the_memory
 
 def test_a_memory_that_is_too_small_for_all_weights_makes_small_matrices_of_it(recipe, learn, monkeypatch):
     tight = Device(free_bytes=12_000_000, has_bfloat16=False, holds_weights=True)
-    monkeypatch.setattr(tortoise_build, "device_facts", lambda device: tight)
+    monkeypatch.setattr(tortoise_build, "device_facts", lambda *asked: tight)
 
     finished, listener = learn(recipe("text-to-codes"))
 
@@ -174,7 +174,7 @@ def without_dropout(monkeypatch):
 
 def test_layers_that_are_recomputed_learn_the_same_bit_for_bit(recipe, learn, monkeypatch):
     whole, _ = learn(recipe("text-to-codes", "name=whole", batch_parts=1))
-    monkeypatch.setattr(tortoise_build, "device_facts", lambda device: replace(ROOMY, free_bytes=10**6))
+    monkeypatch.setattr(tortoise_build, "device_facts", lambda *asked: replace(ROOMY, free_bytes=10**6))
     lean, _ = learn(recipe("text-to-codes", "name=lean", batch_parts=1, lora=None))
 
     assert is_same(checkpoint(lean.run, 2), checkpoint(whole.run, 2))

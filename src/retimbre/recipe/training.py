@@ -122,6 +122,9 @@ class Training(Section):
     recomputes: bool = Field(
         True, description="TorToiSe: compute activations again in the backward pass where memory is short."
     )
+    memory_gb: float | None = Field(
+        None, gt=0, description="TorToiSe: plan for so much memory in all; none: what is free."
+    )
     patience: int = Field(
         0, ge=0, description="Stop after so many validations without a better one; 0: never."
     )

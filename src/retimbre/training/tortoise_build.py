@@ -29,11 +29,10 @@ from retimbre.training.lineage import lineage
 from retimbre.training.possible import require_possible
 from retimbre.training.tortoise_ar import text_to_codes_job
 from retimbre.training.tortoise_diffusion import codes_to_spec_job
-from retimbre.training.tortoise_facts import VOICE_FRAMES, device_facts, facts_of, free_beside
+from retimbre.training.tortoise_facts import device_facts, facts_of, layers_recomputed
 from retimbre.training.tortoise_forgetting import base_texts
 from retimbre.training.tortoise_material import TortoiseMaterial, prepare_tortoise
 from retimbre.training.tortoise_plan import plan_tortoise
-from retimbre.training.tortoise_recomputing import recomputed_layers
 from retimbre.training.tortoise_samples import samples_of
 from retimbre.training.tortoise_training_files import files_of
 from retimbre.training.tortoise_voices import TrainingVoices
@@ -81,7 +80,9 @@ def tortoise_job(
     if stored is not None:
         training = with_stored_plan(recipe.training, stored)
     else:
-        plan = plan_tortoise(recipe.training, facts_of(recipe, material, base, device_facts(device)))
+        plan = plan_tortoise(
+            recipe.training, facts_of(recipe, material, base, device_facts(device, recipe.training, base))
+        )
         for choice in plan.choices:
             listener.say("Plan", f"{choice.choice} {choice.value}: {choice.reason}")
         training = plan.training
@@ -140,13 +141,10 @@ def _text_to_codes(ground: Ground) -> Job:
     settings = recipe.training
     learner = learner_of(network.train(), _described(ground), settings)
     texts = base_texts(material.files.vocabulary)
-    network.gpt.n_recomputed = recomputed_layers(
-        network.config,
-        settings,
-        lengths=[(len(one.symbols), len(one.codes)) for one in material.training],
-        clips=(recipe.tortoise.n_clips, VOICE_FRAMES),
-        learning=[parameter for parameter in learner.part.parameters() if parameter.requires_grad],
-        free_bytes=free_beside(network, device_facts(ground.device)),
+    if settings.lora is not None and settings.precision == "bf16-mixed":
+        network.gpt.keep_reduced(torch.bfloat16)  # adapters alone are kept; over the base's own weights
+    network.gpt.n_recomputed = layers_recomputed(
+        ground.recipe, material, learner, device_facts(ground.device, settings, ground.base)
     )
     return text_to_codes_job(
         learner,

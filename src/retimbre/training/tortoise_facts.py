@@ -4,7 +4,6 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 import torch
-from torch import nn
 
 from retimbre.models.load import Loaded
 from retimbre.models.tortoise_ar.config import N_ENDS, UnifiedVoiceConfig
@@ -18,14 +17,15 @@ from retimbre.models.tortoise_ar.room import (
     other_bytes,
     recomputed_layer_bytes,
 )
-from retimbre.pipelines.tortoise_estimate import free_memory
+from retimbre.pipelines.tortoise_estimate import OWN_BYTES, free_memory
 from retimbre.pipelines.tortoise_voice_clips import AUTO_MEL, AUTO_SAMPLES
 from retimbre.recipe.recipe import Recipe
 from retimbre.recipe.training import Lora, Training
 from retimbre.text.bpe import Vocabulary
+from retimbre.training.learner import Learner
 from retimbre.training.tortoise_material import TortoiseMaterial
 from retimbre.training.tortoise_plan import Facts, Needs, Speech, precision_for
-from retimbre.training.tortoise_recomputing import learns_voices
+from retimbre.training.tortoise_recomputing import learns_voices, recomputed_layers
 
 SMALL_SHARE = 0.01  # of a network's numbers, what low-rank matrices of the usual size come to at most
 VOICE_FRAMES = AUTO_MEL.frames_in(AUTO_SAMPLES)
@@ -46,8 +46,24 @@ class Device:
     holds_weights: bool
 
 
-def device_facts(device: str) -> Device:
-    """Of a device by torch's name, as it is now."""
+def device_facts(device: str, settings: Training, base: Loaded | None) -> Device:
+    """Of a device by torch's name, as it is now, and as much of it as the recipe allows.
+
+    Args:
+        base: Is in the memory of the processor already.
+    """
+    found = _found(device)
+    if settings.memory_gb is None:
+        return found
+    allowed = int(settings.memory_gb * 1e9) - OWN_BYTES
+    if found.holds_weights and base is not None:
+        allowed -= sum(p.nbytes for p in base.model.parameters())
+    allowed = max(0, allowed)
+    free = allowed if found.free_bytes is None else min(allowed, found.free_bytes)
+    return replace(found, free_bytes=free)
+
+
+def _found(device: str) -> Device:
     if device.startswith("cuda"):
         return Device(
             free_bytes=free_memory(device),
@@ -90,6 +106,7 @@ def facts_of(recipe: Recipe, material: TortoiseMaterial, base: Loaded | None, de
         free_bytes=device.free_bytes,
         has_bfloat16=device.has_bfloat16,
         n_numbers=sum(p.numel() for p in base.model.parameters()) if base else 0,
+        has_discriminators=bool(base and base.discriminators),
     )
 
 
@@ -105,11 +122,21 @@ def at_once_of(recipe: Recipe, material: TortoiseMaterial, *, n_utterances: int,
     )
 
 
-def free_beside(network: nn.Module, device: Device) -> int | None:
-    """What is free once the weights are there; None where nobody says."""
-    if device.free_bytes is None or device.holds_weights:
-        return device.free_bytes
-    return device.free_bytes - sum(parameter.nbytes for parameter in network.parameters())
+def layers_recomputed(
+    recipe: Recipe, material: TortoiseMaterial, learner: Learner[UnifiedVoice], device: Device
+) -> int:
+    """How many layers are computed again for their gradients, so that the memory is enough."""
+    free = device.free_bytes
+    if free is not None and not device.holds_weights:
+        free -= sum(p.nbytes for p in learner.network.parameters())
+    return recomputed_layers(
+        learner.network.config,
+        recipe.training,
+        lengths=[(len(encoded.symbols), len(encoded.codes)) for encoded in material.training],
+        clips=(recipe.tortoise.n_clips, VOICE_FRAMES),
+        learning=[p for p in learner.part.parameters() if p.requires_grad],
+        free_bytes=free,
+    )
 
 
 def _as_learnt(one: AtOnce, training: Training) -> AtOnce:
