@@ -1,6 +1,9 @@
 """Each of TorToiSe's stages, interrupted again and again, ends as if nothing had happened, bit for bit."""
 
 import json
+import os
+import shutil
+import signal
 
 import pytest
 
@@ -19,6 +22,7 @@ EVERY_FEW_STEPS = {
     "checkpoint_every_steps": 2,
     "keep_checkpoints": 1,  # those of an interrupted run lie at other steps
     "validate_at_most": 1,
+    "samples": 0,
     "optimiser": {"learning_rate": 0.003},
 }
 
@@ -85,3 +89,34 @@ def test_whatever_the_moments_are_it_equals_the_uninterrupted_one(
     run = interrupted(kind, interruptions(seed, n=6, n_steps=N_STEPS))
 
     assert compare(uninterrupted(kind)[0], run) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "flaw"),
+    [
+        ("text-to-codes", "optimisers"),
+        ("text-to-codes", "generators"),  # of dropout
+        ("LoRA", "weights"),
+        ("LoRA", "position"),
+        ("codes-to-spec", "generators"),  # of noise
+        ("new dVAE", "weights"),  # its code book among them
+        ("decoder", "optimisers"),
+        ("spec-to-wav", "generators"),  # of noise
+    ],
+)
+def test_the_comparison_sees_what_was_not_restored(
+    kind, flaw, corpus, server, uninterrupted, logged_step, compare, tmp_path
+):
+    recipe = tortoise_recipe(
+        corpus, tmp_path / "recipe.yaml", kind, name="run", runs=tmp_path, **EVERY_FEW_STEPS
+    )
+    process = server.begin(recipe, waits_for_its_end=True)
+    logged_step(tmp_path / "run", 5)
+    os.kill(process, signal.SIGINT)
+    server.end()
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / f"step-{N_STEPS:06d}", ignore_errors=True)
+    server.train(recipe, flaw=flaw)
+
+    found = compare(uninterrupted(kind)[0], tmp_path / "run")
+    assert any("model.safetensors" in difference for difference in found)

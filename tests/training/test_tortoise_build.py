@@ -74,6 +74,24 @@ def learn():
     return run
 
 
+@pytest.fixture(scope="module")
+def known():
+    """Kind -> its first run."""
+    return {}
+
+
+@pytest.fixture
+def learnt(known, recipe, learn):
+    """The first run of a kind, made once, and what was said: learnt("LoRA")."""
+
+    def run(kind):
+        if kind not in known:
+            known[kind] = learn(recipe(kind, "contact=mail@example.org", "consent=Anna agreed"))
+        return known[kind]
+
+    return run
+
+
 def checkpoint(run, step):
     return load_file(run / "checkpoints" / f"step-{step:06d}" / "model.safetensors")
 
@@ -88,8 +106,8 @@ def training_lines(run):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_run_is_complete_and_its_stored_recipe_gives_it_again(recipe, learn, kind):
-    finished, _ = learn(recipe(kind))
+def test_a_run_is_complete_and_its_stored_recipe_gives_it_again(learnt, learn, kind):
+    finished, _ = learnt(kind)
     stored = read_recipe(finished.run / "recipe.yaml", ["name=again"])
     again, listener = learn(stored)
 
@@ -110,8 +128,8 @@ def test_a_run_is_complete_and_its_stored_recipe_gives_it_again(recipe, learn, k
 
 
 @pytest.mark.parametrize("kind", ["text-to-codes", "codes-to-spec", "decoder", "spec-to-wav"])
-def test_what_the_recipe_leaves_open_is_told_with_its_reason_and_stored(recipe, learn, kind):
-    finished, listener = learn(recipe(kind))
+def test_what_the_recipe_leaves_open_is_told_with_its_reason_and_stored(learnt, kind):
+    finished, listener = learnt(kind)
     stored = read_recipe(finished.run / "recipe.yaml").training
     rule = {"text-to-codes": "1e-05 at 128", "codes-to-spec": "1e-05 at 32", "decoder": "0.0003 at 32"}
 
@@ -264,8 +282,8 @@ def test_over_training_ends_a_run(recipe, learn):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_where_a_network_comes_from_travels_with_it(recipe, learn, prepared, kind):
-    finished, _ = learn(recipe(kind, "contact=mail@example.org", "consent=Anna agreed"))
+def test_where_a_network_comes_from_travels_with_it(learnt, prepared, kind):
+    finished, _ = learnt(kind)
     if kind == "LoRA":
         lineage = read_adapter(finished.model).description.lineage
     else:
@@ -310,7 +328,7 @@ def test_a_run_goes_on_only_with_the_files_that_it_was_begun_with(own, recipe, l
 
 def test_preparing_before_changes_nothing(own, recipe, learn, tortoise_set, tmp_path):
     other = tortoise_corpus(tmp_path / "other", own.models)
-    for kind in ("text-to-codes", "codes-to-spec", "spec-to-wav"):
+    for kind in ("codes-to-spec", "spec-to-wav"):
         prepare_as_asked(
             recipe(kind, corpus=own),
             steps=(),

@@ -1,7 +1,7 @@
 """`retimbre train`: fine-tune one stage, or continue a run."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,9 @@ from retimbre.cli.arguments import (
     require_stage,
 )
 from retimbre.errors import RecipeError
+
+if TYPE_CHECKING:
+    from retimbre.recipe.recipe import Recipe
 
 
 def train(
@@ -66,9 +69,10 @@ def train(
     require_stage(stage)
     require_one_device(devices, nodes, strategy)
     console = Console()
-    overrides = [*(overrides or ()), *_as_overrides(trains_as, is_lora=is_lora)]
+    overrides = [*([f"tortoise.trains_as={trains_as}"] if trains_as else []), *(overrides or ())]
     recipe = noted_recipe(config, apart(config, overrides) if match_with else overrides, console)
     check_stage(stage, recipe)
+    recipe = _with_lora(recipe) if is_lora else recipe
     if base is not None:
         recipe = recipe.model_copy(update={"base": base.resolve()})
     if match_with is not None:
@@ -104,7 +108,10 @@ def train(
         raise typer.Exit(130)
 
 
-def _as_overrides(trains_as: str | None, *, is_lora: bool) -> list[str]:
-    """Options that are short for `-c key=value`."""
-    short = [f"tortoise.trains_as={trains_as}"] if trains_as else []
-    return short + (["training.lora={}"] if is_lora else [])
+def _with_lora(recipe: "Recipe") -> "Recipe":
+    """Small matrices as the recipe has them, or as usual."""
+    from retimbre.recipe.training import Lora
+
+    training = recipe.training
+    lora = training.lora or Lora()
+    return recipe.model_copy(update={"training": training.model_copy(update={"lora": lora})})
