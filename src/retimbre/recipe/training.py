@@ -96,7 +96,7 @@ class Training(Section):
     batch_parts: int = Field(
         1,
         gt=0,
-        description="A batch goes through the network in so many parts: less memory, the same result.",
+        description="A batch goes through the network in so many parts: less memory, other draws of dropout.",
     )
     segment_frames: int = Field(32, gt=0, description="Length of a vocoder's training segment, in frames.")
     optimiser: Optimiser = Field(Optimiser(), description="How weights move.")
