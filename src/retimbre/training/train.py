@@ -14,6 +14,7 @@ from retimbre.models.load import Loaded, load_model
 from retimbre.pipelines.synthesis import best_device
 from retimbre.recipe.read import read_recipe
 from retimbre.recipe.recipe import MAY_BE_MISSING, Recipe
+from retimbre.recipe.tortoise import FILES
 from retimbre.recipe.training import Optimiser
 from retimbre.training.build import spec_to_wav_from, text_to_spec_from
 from retimbre.training.differences import tell_differences
@@ -55,7 +56,7 @@ def continue_training(recipe: Recipe, *, listener: Listener | None = None, devic
     if is_tortoise(recipe):
         training = with_stored_plan(recipe.training, stored.training)
         recipe = recipe.model_copy(update={"training": training})
-    _require_same_run(stored, recipe.resolved_against(Path.cwd()))
+    require_same_run(stored, recipe.resolved_against(Path.cwd()))
     recipe, job = _planned_job(recipe, listener=listener, device=device, is_resumed=True)
     return resume(recipe, job, listener=listener, device=device)
 
@@ -132,7 +133,8 @@ def describe(description: Description, loaded: Loaded) -> str:
     return f"{description.family}, {size}{symbols}{discriminators}, step {description.step:,}"
 
 
-def _require_same_run(stored: Recipe, asked: Recipe) -> None:
+def require_same_run(stored: Recipe, asked: Recipe) -> None:
+    """Raise RunError where a recipe is another than the one that a run was begun with, but for its length."""
     free = {f"training.{name}" for name in FREE_ON_RESUME}
     free |= {f"training.optimiser.{name}" for name in Optimiser.model_fields if name not in KEPT_WITH_WEIGHTS}
     ours, theirs = (_by_key(_unplaced(recipe).model_dump(mode="json")) for recipe in (stored, asked))
@@ -158,7 +160,14 @@ def _unplaced(recipe: Recipe) -> Recipe:
         for one in data.more
     )
     base = Path(recipe.base.name) if recipe.base else None
-    updated = {"data": data.model_copy(update=names), "runs": Path(recipe.runs.name), "base": base}
+    beside = {name: path for name in FILES if (path := getattr(recipe.tortoise, name)) is not None}
+    tortoise = recipe.tortoise.model_copy(update={name: Path(path.name) for name, path in beside.items()})
+    updated = {
+        "tortoise": tortoise,
+        "data": data.model_copy(update=names),
+        "runs": Path(recipe.runs.name),
+        "base": base,
+    }
     return recipe.model_copy(update=updated)
 
 
