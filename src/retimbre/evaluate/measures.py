@@ -162,7 +162,7 @@ SPEC_ERROR = Measure(
     lower_is_better=True,
     definition=(
         "Mean absolute difference of the natural-log mel spectrogram that TorToiSe's decoder wrote and that "
-        "of the recording, in its own 100 bands of magnitude and frames, before any vocoder; at the true codes "
+        "of the recording, in its own 100 bands of magnitude and frames, before any vocoder; at true codes "
         "and from the same noise for every system. The silence behind the recording's end does not count."
     ),
     blind_spot=(

@@ -217,7 +217,7 @@ def _next(match: TortoiseMatch, run: Finished) -> list[str]:
     words = ["retimbre", "synthesize", "from-text", files.folder]
     words += [word for path in others for word in ("--with", path)]
     words += ["--adapter" if is_lora else "--with", run.model]
-    words += ["--voice", match.recipe.data.recordings, "-t", "…"]
+    words += ["--voice", match.recipe.data.recordings, "-t", "Good morning."]
     commands = [shlex.join(map(str, words))]
     if match.is_decoder and not is_lora:
         commands.append(
