@@ -68,8 +68,13 @@ def part_of_the_list(folder: Path, minutes: float | None) -> Path:
 
 def vocoders_of(run: Path, name: str) -> dict[str, Loaded]:
     """Every checkpoint of a vocoder's run, as {"name 150": vocoder}."""
+    return {f"{name} {step}": loaded for step, loaded in at_steps(run, "generator").items()}
+
+
+def at_steps(run: Path, part: str) -> dict[int, Loaded]:
+    """The model of a run with the weights of each step that was kept."""
     steps = {int(path.name.removeprefix("step-")): path for path in complete_checkpoints(run)}
-    return {f"{name} {step}": _with_weights(run, path, "generator") for step, path in steps.items()}
+    return {step: _with_weights(run, path, part) for step, path in steps.items()}
 
 
 def newest(run: Path, part: str) -> Loaded:

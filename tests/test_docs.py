@@ -14,6 +14,7 @@ from string import ascii_lowercase
 
 import pytest
 import soundfile
+import yaml
 
 from building.adapters import save_adapter
 from building.conversion import EVERYVOICE_SIZES
@@ -71,7 +72,9 @@ class Command:
         if words[1] not in ("train", "match") or {"--resume", "--dry-run"} & set(words):
             return None
         named = [word.removeprefix("name=") for word in words if word.startswith("name=")]
-        return named[-1] if named else "my-voice-matched" if "match-vocoder.yaml" in words else "my-voice"
+        recipes = [ROOT / "recipes" / word for word in words if word.endswith(".yaml")]
+        ready = [yaml.safe_load(text_of(path))["name"] for path in recipes if path.is_file()]
+        return (*named, *ready, "my-voice")[0]
 
     @property
     def shortened(self) -> list[str]:
@@ -167,7 +170,7 @@ def project(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("docs") / "project"
     for name in ("checkpoints", "starter"):
         (folder / name).mkdir(parents=True)
-    record(folder / "wavs", {f"u{n}": vowel(0.6, f0_hz=120 + 8 * n, seed=n) for n in range(9)})
+    record(folder / "wavs", {f"u{n}": vowel(0.8, f0_hz=120 + 8 * n, seed=n) for n in range(9)})
     lines = [f"u{n}|{'one two three'[: 5 + n]}\n" for n in range(9)]
     (folder / "metadata.csv").write_text("".join(lines), encoding="utf-8")
     (folder / "texts.txt").write_text("one.\ntwo three.\n", encoding="utf-8")

@@ -196,8 +196,10 @@ def test_a_base_whose_hash_is_known_is_not_read_for_it(tmp_path, base, monkeypat
     path = save_adapter(tmp_path / "mine.safetensors", base)
     known, adapter = sha256_of(base), read_adapter(path)
     monkeypatch.setattr("retimbre.models.adapted.sha256_of", lambda path: pytest.fail("it was read"))
+    with monkeypatch.context() as patch:
+        patch.setattr("retimbre.models.adapted.weights_sha256", lambda tensors: pytest.fail("it was read"))
 
-    over = adapted(explain_file(base), [adapter], sha256=known)
+        over = adapted(explain_file(base), [adapter], sha256=known)
 
     assert over.adapters == (adapter,)
     with pytest.raises(CheckpointError, match="another base"):

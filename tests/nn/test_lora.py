@@ -152,6 +152,27 @@ def test_under_autocast_to_bfloat16_gradients_reach_the_small_matrices():
     assert all(tensor.grad.dtype == torch.float32 and tensor.grad.any() for tensor in adapters.parameters())
 
 
+class Rounding(nn.Linear):
+    """Keeps its weight in bfloat16 and gives such numbers, whatever it reads."""
+
+    def forward(self, x):
+        return super().forward(x.to(self.weight.dtype))
+
+
+def test_what_comes_out_keeps_the_type_that_the_layer_gives():
+    network = nn.ModuleDict({"layer": Rounding(6, 9).bfloat16()})
+    x = torch.randn(2, 5, 6)
+    before = network["layer"](x)
+    adapters = adapters_of(network)
+
+    after = network["layer"](x)
+
+    assert after.dtype == before.dtype == torch.bfloat16
+    down, up = pairs_of(adapters)["layer"]
+    expected = before.float() + 1.5 * (x @ down.T) @ up.T
+    assert (after.float() - expected).abs().max() < 2**-6 * expected.abs().max()
+
+
 def test_dropout_is_of_training_alone_and_follows_the_network():
     network = network_with("linear")
     adapters_of(network, dropout=0.5)

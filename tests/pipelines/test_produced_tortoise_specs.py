@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from building.listeners import Heard
-from building.tortoise_tones import DIFFUSION, NoisyVoices, autoregressive, decoder, sung
+from building.tortoise_murmurs import DIFFUSION, NoisyVoices, autoregressive, decoder, murmured
 from retimbre.data.store import Store
 from retimbre.models.tortoise_ar.sampling import generator_of
 from retimbre.models.tortoise_diffusion.config import spec_of
@@ -17,7 +17,7 @@ from retimbre.pipelines.produced_tortoise_specs import (
     spec_errors,
     write_produced_tortoise_specs,
 )
-from retimbre.pipelines.teacher_forced_latents import FreshLatents, random_of
+from retimbre.pipelines.teacher_forced_latents import FreshLatents, voice_choice
 from retimbre.pipelines.tortoise_settings import Settings
 from retimbre.pipelines.tortoise_stages import n_frames_of, spec_of_latents
 from retimbre.pipelines.tortoise_target import target_spec
@@ -34,7 +34,7 @@ HOW = Production(
 
 @pytest.fixture
 def utterances(tmp_path):
-    return sung(tmp_path, 3, lengths=(6, 4, 5))
+    return murmured(tmp_path, 3, lengths=(6, 4, 5))
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_each_is_what_speaking_makes_of_the_latents_cut_to_the_whole_hops_of_its
     for one in utterances:
         name = one.utterance.stem
         latents = FreshLatents(ar=autoregressive(), voices=voices, seed=9).of(one)
-        clips = voices.for_diffusion(one, random_of(4, name, "diffusion"))
+        clips = voices.for_diffusion(one, voice_choice(9, one.utterance))
         spoken = spec_of_latents(
             model,
             latents.unsqueeze(0),

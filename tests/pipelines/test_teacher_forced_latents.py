@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from building.listeners import Heard
-from building.tortoise_tones import AR, NoisyVoices, autoregressive, sung
+from building.tortoise_murmurs import AR, NoisyVoices, autoregressive, murmured
 from retimbre.data.store import Store
 from retimbre.data.tensors import read_tensors
 from retimbre.errors import DataError
@@ -14,8 +14,8 @@ from retimbre.pipelines.teacher_forced_latents import (
     FreshLatents,
     Makers,
     StoredLatents,
-    random_of,
     teacher_forced_latents,
+    voice_choice,
     write_latents,
 )
 from retimbre.pipelines.tortoise_stages import latents_of
@@ -25,7 +25,7 @@ MAKERS = Makers(text_to_codes="a" * 64, dvae="b" * 64, seed=7)
 
 @pytest.fixture
 def utterances(tmp_path):
-    return sung(tmp_path, 5, lengths=(5, 9, 5, 3))
+    return murmured(tmp_path, 5, lengths=(5, 9, 5, 3))
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def store(tmp_path):
 
 def heard(utterances, seed=7):
     voices = NoisyVoices()
-    return [voices.for_auto(one, random_of(seed, one.utterance.stem, 0, "auto")) for one in utterances]
+    return [voices.for_auto(one, voice_choice(seed, one.utterance)) for one in utterances]
 
 
 def spoken_alone(ar, one, clips):
@@ -158,7 +158,7 @@ def test_variants_hear_the_voice_from_other_recordings(utterances, store):
 
 def test_latents_of_another_recording_are_refused(utterances, store):
     made(utterances, store, autoregressive())
-    stored = StoredLatents(store=store, text_to_codes=MAKERS.text_to_codes)
+    stored = StoredLatents(store=store, text_to_codes=MAKERS.text_to_codes, seed=7)
 
     with pytest.raises(DataError, match="latents of 4 codes, found 5"):
         stored.of(replace(utterances[0], codes=utterances[0].codes[:4]))

@@ -241,3 +241,20 @@ def test_a_base_in_bfloat16_speaks_and_learns_with_its_adapters(base):
     assert logits.dtype == torch.bfloat16
     logits.float().square().sum().backward()
     assert all(tensor.grad.dtype == torch.float32 for tensor in learner.part.parameters())
+
+
+@pytest.mark.parametrize("is_reduced", [False, True])
+def test_recomputed_layers_give_small_matrices_the_same_gradients_bit_for_bit(base, is_reduced):
+    found = []
+    for n_recomputed in (0, CONFIG.n_layers):
+        learner = learner_over(base, dropout=0.3)
+        gpt = learner.network.train().gpt
+        gpt.n_recomputed = n_recomputed
+        torch.manual_seed(4)
+        x = torch.randn(2, 7, CONFIG.dim)
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_reduced):
+            places = gpt(x)
+        places.float().square().sum().backward()
+        found.append([bits(tensor.grad) for tensor in learner.part.parameters()])
+
+    assert found[0] == found[1]

@@ -41,7 +41,10 @@ def job_of(settings, *, model=None, training=None, **more):
     model = model or new_network()
     arguments = {"voices": Voices(), "base_texts": TEXTS, "checks": GREEDY} | more
     return text_to_codes_job(
-        Learner(network=model, description=Description(family="tortoise_ar", sizes=sizes_of(model.config))),
+        Learner(
+            network=model,
+            description=Description(family="tortoise_ar", sizes=sizes_of(model.config)),
+        ),
         settings,
         training=training or utterances(LENGTHS),
         validation=arguments.pop("validation", utterances([(5, 11), (3, 8)], seed=2)),

@@ -6,20 +6,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from building.tortoise_tones import DIFFUSION, NoisyVoices, autoregressive, decoder, sung
+from building.tortoise_murmurs import DIFFUSION, NoisyVoices, autoregressive, decoder, murmured
 from retimbre.data.store import Store
 from retimbre.errors import DataError
 from retimbre.models.description import Description, sizes_of
 from retimbre.models.load import load_model
-from retimbre.models.tortoise_ar.sampling import generator_of
 from retimbre.models.tortoise_diffusion.config import spec_of
 from retimbre.models.tortoise_diffusion.loss import batch_losses, drawn_for
 from retimbre.models.tortoise_diffusion.schedule import trained_schedule
-from retimbre.pipelines.produced_tortoise_specs import produced_spec
-from retimbre.pipelines.teacher_forced_latents import FreshLatents, Makers, random_of, write_latents
+from retimbre.pipelines.teacher_forced_latents import FreshLatents, Makers, write_latents
 from retimbre.pipelines.tortoise_settings import Settings
-from retimbre.pipelines.tortoise_target import mel_error, target_spec
-from retimbre.pipelines.tortoise_voice_clips import AUTO_MEL
 from retimbre.recipe.recipe import Data, Recipe
 from retimbre.recipe.training import LossWeights
 from retimbre.training.batching import BatchOrder, Key, batch_loader
@@ -34,27 +30,28 @@ from retimbre.training.tortoise_diffusion import codes_to_spec_job
 MEL = spec_of(DIFFUSION)
 QUICK = Settings(sampler="dpm++2m", n_steps=8, guidance=0.0)
 AT_ONCE = LossWeights(noise_from_step=0)
+GUESSING = LossWeights(noise_from_step=1000)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("sung")
+    return tmp_path_factory.mktemp("murmured")
 
 
 @pytest.fixture(scope="module")
 def training(folder):
-    return sung(folder, 30, seed=1, lengths=(7,))
+    return murmured(folder, 30, seed=1, lengths=(7,))
 
 
 @pytest.fixture(scope="module")
 def held_out(folder):
-    return sung(folder, 3, seed=2, lengths=(7,))
+    return murmured(folder, 3, seed=2, lengths=(7,))
 
 
 @pytest.fixture(scope="module")
 def mixed(folder):
     """Of three lengths."""
-    return sung(folder, 5, seed=3)
+    return murmured(folder, 5, seed=3)
 
 
 def latents_in(folder, utterances, ar, name):
@@ -103,9 +100,9 @@ def trained(job, settings):
 def learn(folder, training, held_out, settings):
     """Train a decoder on the latents of a stage: (what was measured before, after)."""
 
-    def run(model, ar, name, *, steps):
+    def run(model, ar, name, *, steps, batch_size=4, loss=AT_ONCE):
         latents = latents_in(folder, [*training, *held_out], ar, name)
-        chosen = settings(steps=steps, batch_size=4, learning_rate=5e-3, loss=AT_ONCE)
+        chosen = settings(steps=steps, batch_size=batch_size, learning_rate=3e-3, loss=loss)
         job = job_of(model, chosen, folder, training, held_out, latents=latents)
         before = job.objective.validate(Progress()).measures
         trained(job, chosen)
@@ -114,40 +111,45 @@ def learn(folder, training, held_out, settings):
     return run
 
 
-def errors_of(model, folder, utterances, ar):
-    """Of whole specs made from the latents of `ar`."""
-    voices, store, found = NoisyVoices(), Store(folder), []
-    for one in utterances:
-        clips = voices.for_diffusion(one, random_of(3, one.utterance.stem))
-        latents = FreshLatents(ar=ar, voices=voices, seed=1).of(one)
-        noise = generator_of(3, one.utterance.stem)
-        spec = produced_spec(model, latents, clips, settings=QUICK, generator=noise)
-        target = target_spec(store.load_audio(one.utterance, AUTO_MEL).samples, len(one.codes), MEL)
-        found.append(mel_error(spec, target, one.n_samples, MEL))
-    return sum(found) / len(found)
-
-
-def test_training_lowers_the_held_out_loss_and_matching_the_error_of_specs(learn, folder, held_out):
-    """First on the latents of a base; then that stage drifts, and the decoder follows it or does not."""
-    base, drifted = autoregressive(), autoregressive()
+def drifted():
+    """The stage before, after a tuning that has moved what it thinks."""
+    ar = autoregressive()
     torch.manual_seed(11)
     with torch.no_grad():
-        drifted.mel_embedding.weight.add_(torch.randn_like(drifted.mel_embedding.weight))
-    model = decoder()
-    before, after = learn(model, base, "base", steps=110)
+        ar.mel_embedding.weight.add_(2 * torch.randn_like(ar.mel_embedding.weight))
+    return ar
 
-    assert after["noise"] < 0.5 * before["noise"]
+
+def test_training_lowers_the_held_out_loss(learn):
+    before, after = learn(decoder(), autoregressive(), "base", steps=40)
+
+    assert after["noise"] < 0.6 * before["noise"]
     assert after["first_guess"] < 0.5 * before["first_guess"]
-    assert after["mel_error"] < 0.8 * before["mel_error"]
 
-    matched, unmatched = model, copy.deepcopy(model)
-    learn(unmatched, base, "base", steps=50)
-    learn(matched, drifted, "drifted", steps=50)
 
-    assert errors_of(matched, folder, held_out, drifted) < 0.8 * errors_of(
-        unmatched, folder, held_out, drifted
-    )
-    assert errors_of(unmatched, folder, held_out, base) < errors_of(unmatched, folder, held_out, drifted)
+def test_a_decoder_follows_the_stage_before_it(learn):
+    """In its first guess, which is quickly learnt: the stage drifts, and the decoder is matched or not."""
+    matched, base = decoder(), autoregressive()
+    learn(matched, base, "base", steps=60, loss=GUESSING)
+    unmatched = copy.deepcopy(matched)
+    learn(unmatched, base, "base", steps=40, loss=GUESSING)
+    _, of_matched = learn(matched, drifted(), "drifted", steps=40, loss=GUESSING)
+    of_unmatched, _ = learn(unmatched, drifted(), "drifted", steps=1, loss=GUESSING)
+
+    assert of_matched["first_guess"] < 0.7 * of_unmatched["first_guess"]
+
+
+@pytest.mark.slow
+def test_a_matched_decoder_finds_what_is_in_noise_better_than_an_unmatched_one(learn):
+    """Both begin alike and learn as long; they are measured on the latents of the drifted stage."""
+    matched, base = decoder(dim=64), autoregressive()
+    learn(matched, base, "base", steps=250, batch_size=8)
+    unmatched = copy.deepcopy(matched)
+    learn(unmatched, base, "base", steps=100, batch_size=8)
+    _, of_matched = learn(matched, drifted(), "drifted", steps=100, batch_size=8)
+    of_unmatched, _ = learn(unmatched, drifted(), "drifted", steps=1)
+
+    assert of_matched["noise"] < 0.9 * of_unmatched["noise"], (of_matched, of_unmatched)
 
 
 def test_until_its_step_only_the_first_guess_counts(folder, mixed, settings):

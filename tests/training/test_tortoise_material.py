@@ -21,6 +21,7 @@ from retimbre.pipelines.tortoise_voice_clips import AUTO_MEL, DIFFUSION_MEL
 from retimbre.text.bpe import SPECIAL, Vocabulary
 from retimbre.training.tortoise_material import prepare_tortoise
 from retimbre.training.tortoise_training_files import files_of
+from retimbre.training.tortoise_voices import TrainingVoices
 
 RATE_HZ = 22050
 VOICELESS = ["c0: no other recording of the speaker (carl)"]
@@ -299,8 +300,7 @@ def test_what_each_network_hears_is_kept_of_those_that_are_heard_where_it_is_nee
         every_one = material.utterances
         return {u.basename for u in every_one if material.store.voice_path(u, mel).is_file()}
 
-    prepared("wav-to-codes")
-    material = prepared(trains_as="dlas")
+    material = prepared("wav-to-codes")
     assert not (material.store.root / "voice").exists()
     material = prepared()
     assert kept(material, AUTO_MEL) == set(names(material.training))
@@ -309,6 +309,13 @@ def test_what_each_network_hears_is_kept_of_those_that_are_heard_where_it_is_nee
     assert kept(material, DIFFUSION_MEL) == set(names(material.training))
     material = prepared("codes-to-spec", hears_itself=True)
     assert kept(material, AUTO_MEL) == kept(material, DIFFUSION_MEL) == set(names(every(material)))
+
+
+def test_a_network_that_learns_as_dl_art_school_does_is_validated_on_voices_heard_as_in_speaking(prepared):
+    material = prepared(trains_as="dlas")
+    voices = TrainingVoices(material.store, material.training, n_clips=2)
+    for one in (*material.validation, *material.held_out):
+        assert voices.for_auto(one, np.random.default_rng(1)).shape == (2, 80, 517)
 
 
 def test_texts_are_cleaned_as_speaking_cleans_them_in_their_language(corpus, tmp_path):
@@ -330,7 +337,8 @@ def test_texts_are_cleaned_as_speaking_cleans_them_in_their_language(corpus, tmp
     recipe = corpus.recipe(tokenizer=path)
     files = files_of(recipe)
 
-    german = prepare_tortoise(recipe, files=files, language="de", n_workers=1)
+    in_german = corpus.recipe(tokenizer=path, language="de")
+    german = prepare_tortoise(in_german, files=files, n_workers=1)
     english = prepare_tortoise(recipe, files=files, n_workers=1)
 
     def said(material):
@@ -338,6 +346,16 @@ def test_texts_are_cleaned_as_speaking_cleans_them_in_their_language(corpus, tmp
 
     assert said(german) == {"süße 4 gr."}
     assert said(english) == {"susse four gr."}
+
+
+def test_signs_that_are_read_as_others_are_told(corpus, prepared):
+    heard = Heard()
+    prepared(options={"listener": heard})
+    assert heard.of("Text") == []
+    corpus.say({name: (who, "Süß") for name, (who, _) in LINES.items()})
+    prepared(options={"listener": heard})
+    (told,) = heard.of("Text")
+    assert told.startswith("10 texts are read with other signs, most often 'ü' as 'u', 'ß' as 'ss'; ")
 
 
 def test_a_language_in_the_list_counts_more_than_the_common_one(corpus, prepared):

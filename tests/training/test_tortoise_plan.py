@@ -139,6 +139,25 @@ def test_one_speaker_who_has_most_of_the_speech_halves_the_rate():
     assert "50% of the utterances" in reason(uneven, "learning rate")
 
 
+def test_what_waits_at_the_beginning_of_a_run_waits_for_a_share_of_it():
+    def first(n, stage, **more):
+        made = plan(None, n, stage=stage, **more).training
+        return made, made.loss.noise_from_step, made.discriminators_first_steps
+
+    made, noise, _ = first(100, "codes-to-spec")
+    assert noise == 200 < 0.1 * made.steps
+    assert plan(Training(steps=300), 100, stage="codes-to-spec").training.loss.noise_from_step == 30
+    made, _, judges = first(100, "spec-to-wav")
+    assert judges == round(0.1 * made.steps)
+    assert first(100, "spec-to-wav", has_discriminators=True)[2] == 0
+
+
+@pytest.mark.parametrize(("stage", "frames"), [("wav-to-codes", 220), ("spec-to-wav", 64)])
+def test_segments_are_as_long_as_the_network_needs(stage, frames):
+    assert plan(None, stage=stage).training.segment_frames == frames
+    assert plan(Training(segment_frames=9), stage=stage).training.segment_frames == 9
+
+
 def test_symbols_of_a_new_language_count_fully():
     assert plan(None, has_own_symbols=True).training.loss.text == 1.0
     assert plan(None).training.loss.text == 0.01

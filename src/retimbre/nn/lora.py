@@ -171,9 +171,10 @@ def folded(weight: Tensor, down: Down, up: Up, *, factor: float, matrix: Matrix)
     Args:
         factor: What the product is multiplied by: alpha / rank, and how strong the adapter should be.
     """
-    product = (up.float() @ down.float()) * factor
-    added = product.T if matrix.is_in_by_out else product
-    return (weight.float() + added.reshape(weight.shape)).to(weight.dtype)
+    left, right = (down.T, up.T) if matrix.is_in_by_out else (up, down)
+    plain = weight.reshape(left.shape[0], right.shape[1])  # that of a convolution has a third axis
+    found = torch.addmm(plain.float(), left.float(), right.float(), alpha=factor)
+    return found.to(weight.dtype).view(weight.shape)
 
 
 def folded_in(

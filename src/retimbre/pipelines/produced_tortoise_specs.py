@@ -21,7 +21,15 @@ from retimbre.jobs.listener import Listener, Silent
 from retimbre.models.tortoise_ar.sampling import generator_of
 from retimbre.models.tortoise_diffusion.config import spec_of
 from retimbre.models.tortoise_diffusion.model import DiffusionDecoder
-from retimbre.pipelines.teacher_forced_latents import Clips, Latent, Latents, One, Spoken, Voices, random_of
+from retimbre.pipelines.teacher_forced_latents import (
+    Clips,
+    Latent,
+    Latents,
+    One,
+    Spoken,
+    Voices,
+    voice_choice,
+)
 from retimbre.pipelines.tortoise_settings import Settings
 from retimbre.pipelines.tortoise_stages import spec_of_latents
 from retimbre.pipelines.tortoise_target import Spec, mel_error, recorded_frames, target_spec
@@ -38,7 +46,7 @@ class Production:
         codes_to_spec: SHA-256 of the diffusion stage.
         text_to_codes: Of the stage whose latents it is given.
         settings: Sampler, steps, guidance and scale of the noise.
-        seed: Of the noise, and of the choice of recordings that a voice is heard from.
+        seed: Of the noise.
     """
 
     codes_to_spec: str
@@ -107,7 +115,7 @@ def write_produced_tortoise_specs(
     mel, n_made = spec_of(diffusion.config), 0
     for number, one in enumerate(sorted(encoded, key=lambda one: len(one.codes)), start=1):
         name = one.utterance.stem
-        clips = voices.for_diffusion(one, random_of(production.seed, name, "diffusion"))
+        clips = voices.for_diffusion(one, voice_choice(latents.seed, one.utterance))
         read = latents.of(one)
         facts = production.facts() | {"source": _source(read, clips)}
         path = store.produced_spec_path(one.utterance, mel)

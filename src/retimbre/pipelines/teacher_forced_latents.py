@@ -67,7 +67,7 @@ AnyOne = TypeVar("AnyOne", bound=Spoken, contravariant=True)
 
 @runtime_checkable
 class Voices(Protocol[AnyOne]):
-    """From whom the voice of an utterance is heard, a choice for each state of `random`."""
+    """From whom the voice of an utterance is heard: of equal `random`, by both stages the same recordings."""
 
     def for_auto(self, encoded: AnyOne, random: np.random.Generator, /) -> Clips:
         """As the autoregressive stage hears it."""
@@ -79,6 +79,10 @@ class Voices(Protocol[AnyOne]):
 @runtime_checkable
 class Latents(Protocol[AnyOne]):
     """Where latents come from."""
+
+    @property
+    def seed(self) -> int:
+        """Of the choice of recordings that a voice is heard from."""
 
     @property
     def n_variants(self) -> int:
@@ -109,6 +113,7 @@ class StoredLatents:
 
     store: Store
     text_to_codes: str
+    seed: int
     n_variants: int = 1
 
     def path(self, utterance: Utterance, variant: int = 0) -> Path:
@@ -158,7 +163,7 @@ class FreshLatents(Generic[One]):
 
     def of(self, encoded: One, variant: int = 0) -> Latent:
         """Those of an utterance, in float32."""
-        clips = self.voices.for_auto(encoded, random_of(self.seed, encoded.utterance.stem, variant, "auto"))
+        clips = self.voices.for_auto(encoded, voice_choice(self.seed, encoded.utterance, variant))
         return teacher_forced_latents(self.ar, [encoded], [clips])[0]
 
 
@@ -170,9 +175,9 @@ class _Wanted(Generic[One]):
     source: str
 
 
-def random_of(*parts: int | str) -> np.random.Generator:
-    """Other random numbers for each list of numbers and words."""
-    digest = hashlib.sha256(",".join(map(str, parts)).encode()).digest()
+def voice_choice(seed: int, utterance: Utterance, variant: int = 0) -> np.random.Generator:
+    """What chooses the recordings that a voice is heard from: both stages hear the same, as in speaking."""
+    digest = hashlib.sha256(f"{seed},{variant},{utterance.stem}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest))
 
 
@@ -219,7 +224,9 @@ def write_latents(
         n_variants: So many for each utterance, each with a voice heard from its own choice of recordings.
     """
     listener = listener or Silent()
-    stored = StoredLatents(store=store, text_to_codes=makers.text_to_codes, n_variants=n_variants)
+    stored = StoredLatents(
+        store=store, text_to_codes=makers.text_to_codes, seed=makers.seed, n_variants=n_variants
+    )
     waiting: list[_Wanted[One]] = []
     n_all, n_made = len(encoded) * n_variants, 0
     for n_looked, wanted in enumerate(_wanted(encoded, voices, makers, n_variants), start=1):
@@ -239,7 +246,7 @@ def _wanted(
     """The longest last, and similar ones together."""
     for one in sorted(encoded, key=lambda one: len(one.symbols) + len(one.codes)):
         for variant in range(n_variants):
-            clips = voices.for_auto(one, random_of(makers.seed, one.utterance.stem, variant, "auto"))
+            clips = voices.for_auto(one, voice_choice(makers.seed, one.utterance, variant))
             yield _Wanted(encoded=one, variant=variant, clips=clips, source=_source(one, clips, makers))
 
 

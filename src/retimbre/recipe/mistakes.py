@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, get_args
 
 import yaml
@@ -89,6 +90,7 @@ def line_of(names: Sequence[str], text: str) -> int | None:
     return line
 
 
+@lru_cache(maxsize=4)  # a file of a hundred values is asked for the line of each
 def _composed(text: str) -> yaml.Node | None:
     try:
         return yaml.compose(text, Loader=yaml.SafeLoader) if text else None

@@ -9,7 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from retimbre.errors import RecipeError
-from retimbre.recipe.everyvoice import adopted, is_everyvoice
+from retimbre.recipe import dlas, everyvoice
 from retimbre.recipe.files import read_values
 from retimbre.recipe.mistakes import line_of, sentence
 from retimbre.recipe.overrides import apply_override
@@ -19,7 +19,8 @@ from retimbre.recipe.recipe import Recipe
 def read_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
     """The recipe in `path` with `overrides` on top; every path absolute, seen from the recipe's folder.
 
-    A model's YAML or JSON of an EveryVoice project is a recipe as it is: `overrides` then go by its own keys.
+    A model's YAML or JSON of an EveryVoice project is a recipe as it is, and so is a DL-Art-School YAML for
+    TorToiSe: `overrides` then go by its own keys.
     """
     return _read(path, overrides)[0]
 
@@ -28,6 +29,7 @@ def recipe_notes(path: Path, overrides: Iterable[str] = ()) -> tuple[str, ...]:
     """What a reader should know about how `read_recipe` understood the file: nothing for our own recipes.
 
     For EveryVoice's: where results go, what means something else here, and each value without a counterpart.
+    For DL-Art-School's: what became of each line.
     """
     return _read(path, overrides)[1]
 
@@ -71,8 +73,9 @@ def _read(path: Path, overrides: Iterable[str]) -> tuple[Recipe, tuple[str, ...]
     if not path.is_file():
         raise RecipeError(f"there is no recipe {path}", do="check the spelling; ready ones are in recipes/")
     raw, text = read_values(path)
-    if is_everyvoice(raw):
-        found = adopted(path, tuple(overrides))
+    other = dlas if dlas.is_dlas(raw) else everyvoice if everyvoice.is_everyvoice(raw) else None
+    if other is not None:
+        found = other.adopted(path, tuple(overrides))
         source = f"{path} (understood as a recipe)"
         return parse_recipe(found.values, source=source, overridden=found.overridden), found.notes
     overridden = [apply_override(raw, override) for override in overrides]

@@ -33,6 +33,9 @@ class Tortoise(Section):
         None, description="Whose specs spec-to-wav is matched to: the tuned one; none: that in the folder."
     )
     tokenizer: FilePath | None = Field(None, description="Text -> symbols; none: that of the set.")
+    language: str = Field(
+        "en", description="Of texts whose list names none: English is cleaned, others only made small."
+    )
     trains_as: Literal["inference", "dlas"] = Field(
         "inference", description="What is computed: what speaking computes, or what DL-Art-School does."
     )

@@ -80,8 +80,8 @@ class Optimiser(Section):
 class Lora(Section):
     """Small matrices beside the large ones: only they learn (https://arxiv.org/abs/2106.09685)."""
 
-    rank: int = Field(16, gt=0, description="Rows and columns between the two of them.")
-    alpha: float = Field(32.0, gt=0, description="What they add is multiplied by alpha / rank.")
+    rank: int = Field(4, gt=0, description="Rows and columns between the two of them.")
+    alpha: float = Field(8.0, gt=0, description="What they add is multiplied by alpha / rank.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Of what they read.")
     targets: tuple[str, ...] = Field(
         ("attention", "feed-forward"), description="Groups of matrices that get them."
@@ -122,6 +122,9 @@ class Training(Section):
     recomputes: bool = Field(
         True, description="TorToiSe: compute activations again in the backward pass where memory is short."
     )
+    memory_gb: float | None = Field(
+        None, gt=0, description="TorToiSe: plan for so much memory in all; none: what is free."
+    )
     patience: int = Field(
         0, ge=0, description="Stop after so many validations without a better one; 0: never."
     )
@@ -139,5 +142,8 @@ class Training(Section):
         500, gt=0, description="The validation utterances are measured so often."
     )
     validate_at_most: int = Field(12, gt=0, description="So many validation utterances at most.")
+    samples: int = Field(
+        8, ge=0, description="text-to-codes speaks a validation text so many times on the way."
+    )
     checkpoint_every_steps: int = Field(500, gt=0, description="Everything is saved so often.")
     keep_checkpoints: int = Field(2, gt=0, description="So many newest complete checkpoints stay.")

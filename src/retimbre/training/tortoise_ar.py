@@ -29,6 +29,7 @@ from retimbre.training.learner import Learner
 from retimbre.training.objective import Parts, Progress, Turn, Verdict
 from retimbre.training.tortoise_ar_checks import Checks, Held, held_out_measures
 from retimbre.training.tortoise_forgetting import BaseSpeech, Text
+from retimbre.training.tortoise_samples import Samples
 
 TrainsAs = Literal["inference", "dlas"]
 AT_VALIDATION = 1 << 30  # a pass through the data that no run comes to: it draws the voices of validation
@@ -93,10 +94,11 @@ class TextToCodesObjective:
         voices: Voices,
         *,
         learning: nn.Module,
+        samples: Samples | None = None,
         base_speech: BaseSpeech | None,
         checks: Checks,
     ) -> None:
-        self.model, self.learning = model, learning
+        self.model, self.learning, self.samples = model, learning, samples
         self.settings, self.checks, self.base_speech = settings, checks, base_speech
         self.validation, self.voices = validation, voices
         self.weights = LossWeights(text=settings.loss.text, codes=settings.loss.codes)
@@ -135,8 +137,9 @@ class TextToCodesObjective:
         measures = held_out_measures(self.model, self._held, self.checks, seed=self.settings.seed)
         if self.base_speech is not None:
             measures |= self.base_speech.measures(self.model, self._held)
+        sounds = self.samples.at(progress.step, self.model) if self.samples else {}
         self.model.train()
-        return Verdict(measures, measures["codes_nats"])
+        return Verdict(measures, measures["codes_nats"], sounds=sounds)
 
 
 def text_to_codes_job(
@@ -149,6 +152,7 @@ def text_to_codes_job(
     trains_as: TrainsAs = "inference",
     validation_voices: Voices | None = None,
     base_texts: Sequence[Text] = (),
+    samples: Samples | None = None,
     checks: Checks | None = None,
     is_compatible: bool = True,
 ) -> Job:
@@ -160,6 +164,7 @@ def text_to_codes_job(
         trains_as: `inference`: what speaking computes; `dlas`: what DL-Art-School computes.
         validation_voices: As speaking hears them; None: `voices` do.
         base_texts: Symbols of sentences that the base speaks at the beginning, to see what is forgotten.
+        samples: What is to be heard on the way.
         checks: How much is spoken at each validation.
         is_compatible: `dlas` with its `tortoise_compat`.
 
@@ -185,6 +190,7 @@ def text_to_codes_job(
         validation,
         validation_voices or voices,
         learning=learner.part,
+        samples=samples,
         base_speech=base_speech,
         checks=checks,
     )

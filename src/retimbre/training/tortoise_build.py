@@ -33,6 +33,7 @@ from retimbre.training.tortoise_facts import device_facts, facts_of, layers_reco
 from retimbre.training.tortoise_forgetting import base_texts
 from retimbre.training.tortoise_material import Encoded, TortoiseMaterial, prepare_tortoise
 from retimbre.training.tortoise_plan import plan_tortoise
+from retimbre.training.tortoise_samples import samples_of
 from retimbre.training.tortoise_training_files import files_of
 from retimbre.training.tortoise_voices import TrainingVoices
 
@@ -81,7 +82,9 @@ def tortoise_job(
     if stored is not None:
         training = with_stored_plan(recipe.training, stored)
     else:
-        plan = plan_tortoise(recipe.training, facts_of(recipe, material, base, device_facts(device)))
+        plan = plan_tortoise(
+            recipe.training, facts_of(recipe, material, base, device_facts(device, recipe.training, base))
+        )
         for choice in plan.choices:
             listener.say("Plan", f"{choice.choice} {choice.value}: {choice.reason}")
         training = plan.training
@@ -148,8 +151,11 @@ def _text_to_codes(ground: Ground) -> Job:
     recipe, material, network = ground.recipe, ground.material, _network(ground, UnifiedVoice)
     settings = recipe.training
     learner = learner_of(network.train(), _described(ground), settings)
+    texts = base_texts(material.files.vocabulary)
+    if settings.lora is not None and settings.precision == "bf16-mixed":
+        network.gpt.keep_reduced(torch.bfloat16)  # adapters alone are kept; over the base's own weights
     network.gpt.n_recomputed = layers_recomputed(
-        ground.recipe, material, learner, device_facts(ground.device)
+        ground.recipe, material, learner, device_facts(ground.device, settings, ground.base)
     )
     return text_to_codes_job(
         learner,
@@ -159,7 +165,8 @@ def _text_to_codes(ground: Ground) -> Job:
         voices=voices_of(ground),
         validation_voices=voices_of(ground, as_speaking=True),
         trains_as=recipe.tortoise.trains_as,
-        base_texts=base_texts(material.files.vocabulary),
+        base_texts=texts,
+        samples=samples_of(recipe, material, ground.listener, base_text=texts[0] if texts else None),
     )
 
 

@@ -27,7 +27,7 @@ from retimbre.models.tortoise_diffusion.loss import batch_losses, diffusion_loss
 from retimbre.models.tortoise_diffusion.model import DiffusionDecoder
 from retimbre.models.tortoise_diffusion.schedule import N_TRAINED_STEPS, trained_schedule
 from retimbre.pipelines.produced_tortoise_specs import produced_spec
-from retimbre.pipelines.teacher_forced_latents import Latents, One, Voices, random_of
+from retimbre.pipelines.teacher_forced_latents import Latents, One, Voices, voice_choice
 from retimbre.pipelines.tortoise_settings import Settings
 from retimbre.pipelines.tortoise_target import mel_error, normalised, target_spec
 from retimbre.pipelines.tortoise_voice_clips import AUTO_MEL
@@ -69,8 +69,9 @@ class LatentDataset(Dataset[DiffusionItem], Generic[One]):
 
     def validation_item(self, one: One) -> DiffusionItem:
         """An utterance as it is measured, always the same."""
-        random = random_of(self.seed, one.utterance.stem, "validation")
-        return self._item(one, 0, self.voices.for_diffusion(one, random))
+        return self._item(
+            one, 0, self.voices.for_diffusion(one, voice_choice(self.latents.seed, one.utterance))
+        )
 
     def _item(self, one: One, variant: int, clips: Tensor) -> DiffusionItem:
         samples = self.store.load_audio(one.utterance, AUTO_MEL).samples
@@ -112,8 +113,6 @@ class CodesToSpecObjective:
         self.model, self.learning = model, learning
         self.settings, self.validation = settings, validation
         self.mel, self.sampling, self.schedule = spec_of(model.config), sampling, trained_schedule()
-        guessing = (model.latent_conditioner, model.code_norm, model.contextual_embedder, model.mel_head)
-        self.guess_learns = any(p.requires_grad for part in guessing for p in part.parameters())
 
     def parts(self) -> dict[str, nn.Module]:
         """What learns."""
@@ -128,8 +127,7 @@ class CodesToSpecObjective:
 
     def _losses(self, batch: DiffusionBatch, shared: None, progress: Progress) -> dict[str, Tensor]:
         weights = self.settings.loss
-        # Where the first guess teaches nothing that moves, there is nothing to wait for.
-        has_noise = progress.step >= weights.noise_from_step or not self.guess_learns
+        has_noise = progress.step >= weights.noise_from_step
         n_utterances, _, n_frames = batch.spec.shape
         self.model.recomputes = self.settings.recomputes and n_utterances * n_frames > LARGE
         draws = drawn_for(batch.spec)

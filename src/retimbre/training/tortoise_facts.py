@@ -1,10 +1,9 @@
 """What a plan for one of TorToiSe's stages is made from: the speech, the network and the machine."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from torch import nn
 
 from retimbre.models.load import Loaded
 from retimbre.models.tortoise_ar.config import N_ENDS, UnifiedVoiceConfig
@@ -14,19 +13,20 @@ from retimbre.models.tortoise_ar.room import (
     GRADIENT_BYTES,
     AtOnce,
     layer_bytes,
-    layers_to_recompute,
     other_bytes,
     recomputed_layer_bytes,
 )
-from retimbre.pipelines.tortoise_estimate import free_memory
+from retimbre.pipelines.tortoise_estimate import OWN_BYTES, free_memory
 from retimbre.pipelines.tortoise_voice_clips import AUTO_MEL, AUTO_SAMPLES
 from retimbre.recipe.recipe import Recipe
+from retimbre.recipe.training import Training
 from retimbre.text.bpe import Vocabulary
 from retimbre.training.learner import Learner
 from retimbre.training.tortoise_material import TortoiseMaterial
 from retimbre.training.tortoise_plan import Facts, Needs, Speech, precision_for
+from retimbre.training.tortoise_recomputing import recomputed_layers
 
-SMALL_SHARE = 0.02  # of a network's numbers, what low-rank matrices of the usual size come to at most
+SMALL_SHARE = 0.01  # of a network's numbers, what low-rank matrices of the usual size come to at most
 VOICE_FRAMES = AUTO_MEL.frames_in(AUTO_SAMPLES)
 
 
@@ -45,8 +45,24 @@ class Device:
     holds_weights: bool
 
 
-def device_facts(device: str) -> Device:
-    """Of a device by torch's name, as it is now."""
+def device_facts(device: str, settings: Training, base: Loaded | None) -> Device:
+    """Of a device by torch's name, as it is now, and as much of it as the recipe allows.
+
+    Args:
+        base: Is in the memory of the processor already.
+    """
+    found = _found(device)
+    if settings.memory_gb is None:
+        return found
+    allowed = int(settings.memory_gb * 1e9) - OWN_BYTES
+    if found.holds_weights and base is not None:
+        allowed -= sum(p.nbytes for p in base.model.parameters())
+    allowed = max(0, allowed)
+    free = allowed if found.free_bytes is None else min(allowed, found.free_bytes)
+    return replace(found, free_bytes=free)
+
+
+def _found(device: str) -> Device:
     if device.startswith("cuda"):
         return Device(
             free_bytes=free_memory(device),
@@ -87,6 +103,7 @@ def facts_of(recipe: Recipe, material: TortoiseMaterial, base: Loaded | None, de
         free_bytes=device.free_bytes,
         has_bfloat16=device.has_bfloat16,
         n_numbers=sum(p.numel() for p in base.model.parameters()) if base else 0,
+        has_discriminators=bool(base and base.discriminators),
     )
 
 
@@ -106,16 +123,16 @@ def layers_recomputed(
     recipe: Recipe, material: TortoiseMaterial, learner: Learner[UnifiedVoice], device: Device
 ) -> int:
     """How many layers are computed again for their gradients, so that the memory is enough."""
-    training = recipe.training
-    if not training.recomputes or device.free_bytes is None:
-        return 0
-    n_together = -(-training.batch_size // training.batch_parts)
-    return layers_to_recompute(
+    free = device.free_bytes
+    if free is not None and not device.holds_weights:
+        free -= sum(p.nbytes for p in learner.network.parameters())
+    return recomputed_layers(
         learner.network.config,
-        at_once_of(recipe, material, n_utterances=n_together, precision=training.precision),
-        n_learning=_n_learning(learner.part),
-        free_bytes=device.free_bytes - (0 if device.holds_weights else _weight_bytes(learner.network)),
-        has_more_parts=training.batch_parts > 1,
+        recipe.training,
+        lengths=[(len(encoded.symbols), len(encoded.codes)) for encoded in material.training],
+        clips=(recipe.tortoise.n_clips, VOICE_FRAMES),
+        learning=[p for p in learner.part.parameters() if p.requires_grad],
+        free_bytes=free,
     )
 
 
@@ -125,11 +142,3 @@ def _needs(config: UnifiedVoiceConfig, one: AtOnce, weights: int, n_learning: in
         fixed_bytes=weights + (ADAM_BYTES + GRADIENT_BYTES) * n_learning + layer_bytes(config, one),
         per_utterance_bytes=other_bytes(config, one) + config.n_layers * recomputed_layer_bytes(config, one),
     )
-
-
-def _n_learning(part: nn.Module) -> int:
-    return sum(p.numel() for p in part.parameters() if p.requires_grad)
-
-
-def _weight_bytes(network: nn.Module) -> int:
-    return sum(p.nbytes for p in network.parameters())

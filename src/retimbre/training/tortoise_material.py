@@ -1,5 +1,6 @@
 """What TorToiSe's stages are trained on: recordings as codes, texts as symbols, split as every recipe is."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,13 +20,14 @@ from retimbre.pipelines.encoding import DLAS_SAMPLES, Codes, CodesSource, Spoken
 from retimbre.pipelines.tortoise_voice_clips import AUTO_MEL
 from retimbre.pipelines.tortoise_voice_specs import keep_voice_specs
 from retimbre.recipe.recipe import Recipe
-from retimbre.text.readable import read
+from retimbre.text.readable import Readable, read
 from retimbre.training.listed import listed_in, tell_listed
 from retimbre.training.material import tell_prepared
 from retimbre.training.parts import Parts, parted, tell_parts, write_parts
 from retimbre.training.tortoise_limits import Limits, counted, require_voices, why_no_spec, without_voiceless
 from retimbre.training.tortoise_training_files import TrainingFiles
 
+N_SHOWN = 5  # signs that are read as others
 UNNAMED = "default"  # language of an utterance whose list names none
 
 
@@ -84,7 +86,6 @@ def prepare_tortoise(
     *,
     files: TrainingFiles,
     config: UnifiedVoiceConfig | None = None,
-    language: str = "en",
     listener: Listener | None = None,
     is_overwritten: bool = False,
     n_workers: int | None = None,
@@ -96,7 +97,6 @@ def prepare_tortoise(
 
     Args:
         config: Sizes of a new autoregressive network; where there is a file, they are in it.
-        language: Of texts whose list names none: English is cleaned as TorToiSe does, others only made small.
         is_overwritten: Make everything again.
         n_workers: Processes; None takes all cores.
         device: Where recordings are encoded.
@@ -118,7 +118,7 @@ def prepare_tortoise(
     )
     tell_prepared(prepared, listener)
     limits = Limits.of(config or files.ar_config or UnifiedVoiceConfig(), recipe.tortoise.trains_as)
-    making = _Making(recipe=recipe, files=files, store=store, limits=limits, language=language)
+    making = _Making(recipe=recipe, files=files, store=store, limits=limits)
     encoded, unusable = making.encoded(prepared.kept, listener, is_overwritten=is_overwritten, device=device)
     left_out = [*prepared.left_out, *unusable]
     write_left_out(store, left_out)
@@ -131,7 +131,9 @@ def prepare_tortoise(
         write_left_out(store, left_out)
         require_voices(parts)
     write_parts(store, parts)
-    if recipe.stage != "wav-to-codes" and recipe.tortoise.trains_as == "inference":
+    # Validation of text-to-codes hears as speaking does, whatever the network is trained as.
+    hears_as_speaking = recipe.tortoise.trains_as == "inference" or recipe.stage == "text-to-codes"
+    if recipe.stage != "wav-to-codes" and hears_as_speaking:
         keep_voice_specs(
             making.heard(parts),
             store,
@@ -166,7 +168,6 @@ class _Making:
     files: TrainingFiles
     store: Store
     limits: Limits
-    language: str
 
     @property
     def hears_others(self) -> bool:
@@ -193,8 +194,10 @@ class _Making:
         if self.recipe.stage == "wav-to-codes":
             return self._sounds(utterances)
         spoken, left_out = [], []
-        for utterance in utterances:
-            found = self._spoken(utterance)
+        readables = [self._read(utterance) for utterance in utterances]
+        _tell_changed(readables, listener)
+        for utterance, readable in zip(utterances, readables, strict=True):
+            found = self._spoken(utterance, readable)
             if isinstance(found, LeftOut):
                 left_out.append(found)
             else:
@@ -215,9 +218,11 @@ class _Making:
         made = zip(spoken, encoding.codes, strict=True)
         return {one.utterance: _encoded(one.utterance, codes) for one, codes in made}, left_out
 
-    def _spoken(self, utterance: Utterance) -> Spoken | LeftOut:
-        language = self.language if utterance.language == UNNAMED else utterance.language
-        readable = read(utterance.text, self.files.vocabulary, language=language)
+    def _read(self, utterance: Utterance) -> Readable:
+        language = self.recipe.tortoise.language if utterance.language == UNNAMED else utterance.language
+        return read(utterance.text, self.files.vocabulary, language=language)
+
+    def _spoken(self, utterance: Utterance, readable: Readable) -> Spoken | LeftOut:
         reason = self.limits.why_no_text(utterance, readable) or self.limits.why_no_recording(
             self._n_samples(utterance)
         )
@@ -257,6 +262,19 @@ class _Making:
 
 def _encoded(utterance: Utterance, codes: Codes) -> Encoded:
     return Encoded(utterance=utterance, symbols=codes.symbols, codes=codes.codes, n_samples=codes.n_samples)
+
+
+def _tell_changed(readables: Sequence[Readable], listener: Listener) -> None:
+    """Signs that are learnt as others: where English is read, or what is taken for it."""
+    changed = Counter(change for readable in readables for change in readable.changed)
+    if changed:
+        shown = ", ".join(f"'{sign}' as '{read_as}'" for (sign, read_as), _ in changed.most_common(N_SHOWN))
+        n = sum(bool(readable.changed) for readable in readables)
+        listener.say(
+            "Text",
+            f"{n} texts are read with other signs, most often {shown}; of texts that are not English a list "
+            "with the column 'language' says it",
+        )
 
 
 def _tell(material: TortoiseMaterial, listener: Listener) -> None:

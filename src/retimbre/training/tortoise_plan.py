@@ -18,6 +18,8 @@ FEWEST_PASSES, MOST_PASSES = 3, 500
 VALIDATIONS = 40  # of a whole run, at most
 PATIENCE = 6  # validations
 LORA_FACTOR = 10.0
+GUESS_SHARE = 0.1  # of a run of codes-to-spec, before the noise counts
+JUDGES_SHARE = 0.1  # of a run of spec-to-wav, in which new discriminators learn alone
 NEW_LANGUAGE_TEXT = 1.0
 USABLE_SHARE = 0.85  # of the memory that is free: the rest is for what the others on the machine do
 LARGE = 50_000_000  # numbers of a network that is worth learning in bfloat16
@@ -33,6 +35,7 @@ class StageRule:
         most: Utterances at once, at most.
         optimiser: Values of the recipe's section that go with it.
         source: Of all of these.
+        segment: Frames of a training segment, and why; None: whole utterances.
     """
 
     rate: float
@@ -40,6 +43,7 @@ class StageRule:
     most: int
     optimiser: Mapping[str, Any]
     source: str
+    segment: tuple[int, str] | None = None
 
 
 RULES: Mapping[str, StageRule] = {
@@ -58,10 +62,20 @@ RULES: Mapping[str, StageRule] = {
         "DL-Art-School's example",
     ),
     "wav-to-codes": StageRule(
-        3e-4, 32, 32, {"betas": (0.9, 0.99), "weight_decay": 0.01}, "experiments of ours"
+        3e-4,
+        32,
+        32,
+        {"betas": (0.9, 0.99), "weight_decay": 0.01},
+        "experiments of ours",
+        (220, "a released code depends on 55 frames: in four times as many, most of them are whole"),
     ),
     "spec-to-wav": StageRule(
-        1e-4, 32, 32, {"betas": (0.5, 0.9), "weight_decay": 0.01, "clip_norm": 10.0}, "UnivNet's paper"
+        1e-4,
+        32,
+        32,
+        {"betas": (0.5, 0.9), "weight_decay": 0.01, "clip_norm": 10.0},
+        "UnivNet's paper",
+        (64, "16,384 samples, as UnivNet's trainers have it"),
     ),
 }
 
@@ -109,6 +123,7 @@ class Facts:
         free_bytes: Of the device; None where nobody says.
         has_bfloat16: Does the device multiply such numbers faster than others?
         n_numbers: Of the network.
+        has_discriminators: Of a vocoder: does its file bring trained ones?
     """
 
     stage: str
@@ -118,6 +133,7 @@ class Facts:
     free_bytes: int | None = None
     has_bfloat16: bool = False
     n_numbers: int = 0
+    has_discriminators: bool = False
 
 
 @dataclass
@@ -180,6 +196,7 @@ def plan_tortoise(given: Training, facts: Facts) -> TortoisePlan:
     decisions.decide_silently("optimiser", rule.optimiser)
     _rate(decisions, facts.speech, rule, batch, has_lora=lora is not None)
     n_steps = _steps(decisions, facts.speech, batch)
+    _begin(decisions, facts, rule, n_steps)
     _schedule(decisions, n_steps)
     _spacing(decisions, facts.speech, n_steps, batch)
     if facts.stage == "text-to-codes" and facts.speech.has_own_symbols:
@@ -266,6 +283,20 @@ def _steps(decisions: _Open, speech: Speech, batch: int) -> int:
     n_steps = max(1, math.ceil(passes * speech.n_utterances / batch))
     reason = f"{passes:.0f} passes at most; over-training stops it earlier"
     return int(decisions.decide("steps", "steps", n_steps, reason))
+
+
+def _begin(decisions: _Open, facts: Facts, rule: StageRule, n_steps: int) -> None:
+    """What is cut from utterances, and what waits for what at the beginning."""
+    if rule.segment is not None:
+        decisions.decide("segment", "segment_frames", *rule.segment)
+    if facts.stage == "codes-to-spec":
+        first = min(LossWeights().noise_from_step, round(GUESS_SHARE * n_steps))
+        reason = "until then the first guess alone learns to read the latents, as in DL-Art-School's example"
+        decisions.decide("noise from step", "loss.noise_from_step", first, reason)
+    if facts.stage == "spec-to-wav":
+        first = 0 if facts.has_discriminators else round(JUDGES_SHARE * n_steps)
+        reason = "the file brings trained ones" if facts.has_discriminators else "they are new"
+        decisions.decide("discriminators first", "discriminators_first_steps", first, reason)
 
 
 def _schedule(decisions: _Open, n_steps: int) -> None:

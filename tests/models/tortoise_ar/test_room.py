@@ -81,7 +81,7 @@ def test_where_there_is_room_nothing_is_recomputed_and_where_there_is_none_every
     def layers(free_bytes):
         return layers_to_recompute(MIDDLE, AT_ONCE, n_learning=10_000, free_bytes=free_bytes)
 
-    answers = [layers(free_bytes) for free_bytes in range(0, 60_000_000, 500_000)]
+    answers = [layers(free_bytes) for free_bytes in range(0, 80_000_000, 500_000)]
 
     assert (answers[0], answers[-1]) == (MIDDLE.n_layers, 0)
     assert answers == sorted(answers, reverse=True)
@@ -89,7 +89,7 @@ def test_where_there_is_room_nothing_is_recomputed_and_where_there_is_none_every
 
 
 @pytest.mark.parametrize("has_more_parts", [False, True])
-@pytest.mark.parametrize("free_bytes", [22_000_000, 25_000_000])
+@pytest.mark.parametrize("free_bytes", [26_000_000, 30_000_000])
 def test_what_is_chosen_fits_and_one_layer_less_does_not(free_bytes, has_more_parts):
     n = layers_to_recompute(
         MIDDLE, AT_ONCE, n_learning=300_000, free_bytes=free_bytes, has_more_parts=has_more_parts

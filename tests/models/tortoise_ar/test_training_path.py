@@ -107,3 +107,28 @@ def test_gradients_of_float32_are_exact_to_five_digits():
 def test_what_is_learnt_from_is_what_speaks():
     model = network(replace(WIDER, dropout=0.0))
     torch.testing.assert_close(loss_of(model), loss_of(model.eval()))
+
+
+def test_frozen_weights_kept_in_bfloat16_alone_change_nothing_under_autocast():
+    model = network(WIDER)
+    model.gpt.requires_grad_(False)
+    loss, gradients, _ = learnt(model, reduced=True)
+    model.gpt.keep_reduced(torch.bfloat16)
+    again, kept, _ = learnt(model, reduced=True)
+
+    assert model.gpt.h[0].mlp.c_fc.weight.dtype == torch.bfloat16
+    assert loss.equal(again)
+    assert all(gradient is None or gradient.equal(kept[name]) for name, gradient in gradients.items())
+    assert sum(gradient is not None for gradient in gradients.values()) > 10
+    plain, exact = (loss_of(each).item() for each in (model, network(WIDER)))  # without autocast, too
+    assert plain == pytest.approx(exact, rel=2e-3)
+
+
+def test_weights_that_learn_are_never_reduced():
+    model = network(WIDER)
+    model.gpt.h[1].requires_grad_(False)
+    model.gpt.keep_reduced(torch.bfloat16)
+
+    kinds = [layer.mlp.c_fc.weight.dtype for layer in model.gpt.h]
+    assert kinds == [torch.float32, torch.bfloat16, torch.float32, torch.float32]
+    assert model.gpt.h[1].ln_1.weight.dtype == torch.float32

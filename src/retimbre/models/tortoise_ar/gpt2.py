@@ -63,7 +63,7 @@ class Projection(nn.Module):
             return self.packed(x)
         if kind := reduced_kind(x):
             return reduced_product(x, self.weight, self.bias, kind)
-        return functional.linear(x, self.weight.T, self.bias)
+        return functional.linear(x, self.weight.to(x.dtype).T, self.bias)
 
 
 class Head(nn.Linear):
@@ -141,6 +141,16 @@ class GPT2(nn.Module):
         self.n_recomputed = 0  # layers whose numbers are computed again for their gradients
         self.h = nn.ModuleList(Layer(config, layer) for layer in range(config.n_layers))
         self.ln_f = nn.LayerNorm(config.dim)
+
+    def keep_reduced(self, kind: torch.dtype) -> None:
+        """Keep the large weights that do not learn in `kind` alone: half the memory, while others learn.
+
+        Under autocast to the same kind nothing changes. What was rounded away is gone: for an export, read it
+        from the checkpoint again.
+        """
+        for module in self.modules():
+            if isinstance(module, Projection) and not module.weight.requires_grad:
+                module.weight.data = module.weight.data.to(kind)
 
     def forward(self, x: Hidden, memory: Memory | None = None) -> Hidden:
         """The same whether all places come at once or, with a memory, a prompt and then one after another."""

@@ -17,6 +17,7 @@ INSIDE = (
 SEEN_SHARE = 0.64  # of all pairs of places, in attention that is taken in pieces
 IN_BLOCK = 6  # times dim, of a block that reads the voice: a norm, three projections, what it saw, its result
 LOGIT_BYTES = 14  # of each score: itself, float32, and its gradient
+SCATTERED = 1.25  # times what is kept: freed memory lies in pieces that do not always fit what comes next
 ADAM_BYTES, GRADIENT_BYTES = 8, 4  # of each number that learns
 
 
@@ -77,7 +78,7 @@ def learning_bytes(n_learning: int, kept: int, *, has_more_parts: bool = False) 
         kept: For the gradients of one part of a batch.
         has_more_parts: The gradients of the part before are there when the next one goes through.
     """
-    gradients = GRADIENT_BYTES * n_learning
+    gradients, kept = GRADIENT_BYTES * n_learning, int(SCATTERED * kept)
     # Otherwise the gradients of a layer come when what it has kept goes.
     return ADAM_BYTES * n_learning + (gradients + kept if has_more_parts else max(gradients, kept))
 

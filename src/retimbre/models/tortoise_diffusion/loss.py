@@ -60,7 +60,8 @@ def batch_losses(
 
     Args:
         has_noise: Also those of `diffusion_losses`; without them there is only the first guess, and most of
-            the network is not asked.
+            the network is not asked. Where the first guess teaches nothing that moves, they are not waited
+            for.
 
     Returns:
         `first_guess`, the mean squared error of the spec without any diffusion, to which an utterance adds
@@ -68,7 +69,7 @@ def batch_losses(
     """
     aligned = model.align(batch.latents, model.voice(batch.clips), batch.spec.shape[-1])
     losses = {"first_guess": _first_guess_loss(model, aligned, batch.spec, draws.is_untold)}
-    if has_noise:
+    if has_noise or not losses["first_guess"].requires_grad:
         untold = model.unconditioned_embedding.to(aligned.dtype)
         told = torch.where(draws.is_untold.view(-1, 1, 1), untold, aligned)
         noisy = schedule.noised(batch.spec, draws.noise, draws.steps)
