@@ -71,7 +71,7 @@ def test_judged_specs_are_those_that_a_vocoder_is_matched_to(chain):
     specs = specs_of(
         chain.judged,
         chain.decoder,
-        latents=StoredLatents(store=chain.material.store, text_to_codes=sha256),
+        latents=StoredLatents(store=chain.material.store, text_to_codes=sha256, seed=chain.recipe.data.seed),
         voices=chain.voices,
         settings=sampling_of(chain.recipe),
         seed=chain.recipe.data.seed,

@@ -48,7 +48,7 @@ def make_plan(given: Training, facts: Facts) -> Plan:
     """Fill in what the recipe leaves open; what it says is kept."""
     n_steps, steps = _steps(given, facts)
     rate, learning_rate = _learning_rate(given, n_steps)
-    n_first, first = discriminators_first(given, facts, n_steps)
+    n_first, first = _discriminators_first(given, facts, n_steps)
     n_samples, shift = target_delay(given, facts, n_steps)
     prosody = _prosody(given)
     every = max(1, n_steps // 8)
@@ -107,8 +107,7 @@ def _prosody(given: Training) -> Choice:
     return Choice(choice="pitch and energy of the pairs", value=f"the {whose}'s", reason=reason)
 
 
-def discriminators_first(given: Training, facts: Facts, n_steps: int) -> tuple[int, Choice]:
-    """In how many of so many steps only the discriminators learn."""
+def _discriminators_first(given: Training, facts: Facts, n_steps: int) -> tuple[int, Choice]:
     if "discriminators_first_steps" in given.model_fields_set:
         n_first, reason = given.discriminators_first_steps, "as the recipe says"
     elif facts.has_discriminators:

@@ -118,7 +118,8 @@ def _stored_specs(match: TortoiseMatch, vocoder: Loaded) -> dict[str, Spec]:
 
 def _plan(match: TortoiseMatch) -> Plan:
     given, base = match.recipe.training, match.base()
-    facts = facts_of(match.recipe, match.material, base, device_facts(str(match.request.device)))
+    device = device_facts(str(match.request.device), given, base)
+    facts = facts_of(match.recipe, match.material, base, device)
     if match.is_decoder:
         plan = plan_decoder(given, facts)
     else:
@@ -200,29 +201,26 @@ def _conclude(
     match.listener.say("Result", report.verdict.sentence)
     for detail in report.verdict.details:
         match.listener.say("", detail)
-    for command in _next(match, runs[0]):
-        match.listener.say("Next", command)
+    _tell_next(match, runs[0])
     return Matched(run=runs[0].run, model=runs[0].model, report=path, sentence=report.verdict.sentence)
 
 
-def _next(match: TortoiseMatch, run: Finished) -> list[str]:
+def _tell_next(match: TortoiseMatch, run: Finished) -> None:
     """How to speak with what was matched, and what to match then."""
-    files = match.files
+    files, say = match.files, match.listener.say
     is_lora = read_recipe(stored_recipe(run.run)).training.lora is not None
     others = [
         path
         for role, path in files.training.paths.items()
-        if path not in (files.base,) and path.parent != files.folder and role != "wav-to-codes"
+        if role not in (match.recipe.stage, "wav-to-codes") and path.parent != files.folder
     ]
     words = ["retimbre", "synthesize", "from-text", files.folder]
     words += [word for path in others for word in ("--with", path)]
     words += ["--adapter" if is_lora else "--with", run.model]
     words += ["--voice", match.recipe.data.recordings, "-t", "Good morning."]
-    commands = [shlex.join(map(str, words))]
+    say("Next", shlex.join(map(str, words)))
     if match.is_decoder and not is_lora:
-        commands.append(
-            shlex.join(["retimbre", "match", "VOCODER.yaml", "--spec-model", str(run.model)])
-            + f" -c tortoise.text_to_codes={shlex.quote(str(files.tuned))}"
-            "   (stage: spec-to-wav, base: the set's vocoder)"
-        )
-    return commands
+        then = ["retimbre", "match", "vocoder.yaml", "--spec-model", run.model]
+        then += ["-c", f"tortoise.text_to_codes={files.tuned}"]
+        say("Next", shlex.join(map(str, then)))
+        say("", f"where vocoder.yaml is a recipe of stage spec-to-wav with base: {files.vocoder}")

@@ -81,7 +81,7 @@ class TortoiseMatch:
     def made_latents(self, *, beside: Mapping[Role, Path] | None = None) -> StoredLatents:
         """The same, where they have been made before."""
         sha256 = self.ground(beside=beside).material.files.sha256("text-to-codes")
-        return StoredLatents(store=self.material.store, text_to_codes=sha256)
+        return StoredLatents(store=self.material.store, text_to_codes=sha256, seed=self.seed)
 
     def specs(self, decoder: Loaded, latents: StoredLatents) -> dict[str, Spec]:
         """What a decoder makes of the judged utterances."""

@@ -1,13 +1,11 @@
 """How a stage of TorToiSe is matched, where a recipe leaves it open: what its training plans, and more.
 
-A match begins from a stage that works: a vocoder gets new discriminators and keeps its delay or unlearns it,
-a decoder has nothing to wait for, and nobody takes the waiting of either for over-training.
+A vocoder that has learnt to answer late keeps its delay or unlearns it, and nobody takes for over-training
+what cannot be better yet: a generator that waits for its discriminators, a decoder whose noise does not count.
 """
 
-from typing import Any
-
 from retimbre.matching import plan as vocoder_plan
-from retimbre.matching.plan import Plan, discriminators_first, target_delay
+from retimbre.matching.plan import Plan, target_delay
 from retimbre.recipe.training import Training
 from retimbre.training.choice import Choice
 from retimbre.training.tortoise_plan import Facts, plan_tortoise
@@ -19,31 +17,16 @@ MOST_JUDGED, MOST_JUDGED_SLOWLY = 24, 8
 def plan_decoder(given: Training, facts: Facts) -> Plan:
     """The training section of a decoder's match."""
     plan = plan_tortoise(given, facts)
-    training, choices = plan.training, list(plan.choices)
-    if "noise_from_step" in given.loss.model_fields_set:
-        first, reason = given.loss.noise_from_step, "as the recipe says"
-    else:
-        first, reason = 0, "the decoder finds specs already: nothing has to be guessed first"
-    loss = training.loss.model_copy(update={"noise_from_step": first})
-    choices.append(Choice(choice="noise counts", value=f"from step {first:,}", reason=reason))
-    return _patient(given, training, choices, n_waiting=first, loss=loss)
+    return _patient(given, plan.training, plan.choices, n_waiting=plan.training.loss.noise_from_step)
 
 
 def plan_vocoder(given: Training, facts: Facts, vocoder: vocoder_plan.Facts) -> Plan:
     """The training section of a vocoder's match, on produced specs."""
     plan = plan_tortoise(given, facts)
-    n_steps = plan.training.steps
-    n_first, first = discriminators_first(given, vocoder, n_steps)
-    n_samples, shift = target_delay(given, vocoder, n_steps)
-    return _patient(
-        given,
-        plan.training,
-        [*plan.choices, first, shift],
-        n_waiting=n_first,
-        spec_source="produced",
-        discriminators_first_steps=n_first,
-        target_delay_samples=n_samples,
-    )
+    n_samples, shift = target_delay(given, vocoder, plan.training.steps)
+    training = plan.training.model_copy(update={"spec_source": "produced", "target_delay_samples": n_samples})
+    n_first = training.discriminators_first_steps
+    return _patient(given, training, (*plan.choices, shift), n_waiting=n_first)
 
 
 def n_judged(n_held_out: int, n_numbers: int, *, is_cpu: bool) -> tuple[int, Choice]:
@@ -63,19 +46,12 @@ def n_judged(n_held_out: int, n_numbers: int, *, is_cpu: bool) -> tuple[int, Cho
     return n, Choice(choice="judged", value=f"{n} of {n_held_out}", reason=reason)
 
 
-def _patient(
-    given: Training,
-    training: Training,
-    choices: list[Choice],
-    *,
-    n_waiting: int,
-    **update: Any,  # noqa: ANN401 (values of the section)
-) -> Plan:
+def _patient(given: Training, training: Training, choices: tuple[Choice, ...], *, n_waiting: int) -> Plan:
     """Patience begins when there is something to be patient about."""
     n_idle = -(-n_waiting // training.validate_every_steps)
     if n_idle and training.patience and "patience" not in given.model_fields_set:
-        update["patience"] = training.patience + n_idle
-        choices = [choice for choice in choices if choice.choice != "patience"]
+        training = training.model_copy(update={"patience": training.patience + n_idle})
         reason = f"validations without a better one end the run; the first {n_idle} cannot be better"
-        choices.append(Choice(choice="patience", value=f"{update['patience']}", reason=reason))
-    return Plan(training=training.model_copy(update=update), choices=tuple(choices))
+        patience = Choice(choice="patience", value=f"{training.patience}", reason=reason)
+        choices = tuple(patience if each.choice == "patience" else each for each in choices)
+    return Plan(training=training, choices=choices)

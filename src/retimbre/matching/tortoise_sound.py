@@ -13,7 +13,7 @@ from retimbre.models.univnet.model import UnivNet
 from retimbre.pipelines.delay import Delay, measure_delay
 from retimbre.pipelines.fit import other_stage
 from retimbre.pipelines.produced_tortoise_specs import produced_spec
-from retimbre.pipelines.teacher_forced_latents import Latents, random_of
+from retimbre.pipelines.teacher_forced_latents import Latents, voice_choice
 from retimbre.pipelines.tortoise_settings import Settings
 from retimbre.pipelines.tortoise_stages import sound_of
 from retimbre.pipelines.tortoise_target import Spec
@@ -38,6 +38,9 @@ def specs_of(
 
     Noise and recordings of the voice are those of `write_produced_tortoise_specs`: an utterance has the same
     ones in every system.
+
+    Args:
+        seed: Of the noise.
     """
     model = decoder_in(decoder).eval()
     found = {}
@@ -46,7 +49,7 @@ def specs_of(
         found[name] = produced_spec(
             model,
             latents.of(one),
-            voices.for_diffusion(one, random_of(seed, name, "diffusion")),
+            voices.for_diffusion(one, voice_choice(latents.seed, one.utterance)),
             settings=settings,
             generator=generator_of(seed, name, "produced"),
         )
