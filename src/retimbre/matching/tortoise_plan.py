@@ -1,7 +1,7 @@
 """How a stage of TorToiSe is matched, where a recipe leaves it open: what its training plans, and more.
 
 A vocoder that has learnt to answer late keeps its delay or unlearns it, and nobody takes for over-training
-what cannot be better yet: a generator that waits for its discriminators, a decoder whose noise does not count.
+what cannot be better yet: a generator that waits for discriminators, a decoder whose noise does not count.
 """
 
 from retimbre.matching import plan as vocoder_plan
