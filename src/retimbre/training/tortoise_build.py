@@ -157,6 +157,11 @@ def _text_to_codes(ground: Ground) -> Job:
     network.gpt.n_recomputed = layers_recomputed(
         ground.recipe, material, learner, device_facts(ground.device, settings, ground.base)
     )
+    ground.listener.say(
+        "Validation",
+        "speaks some of the texts code by code; before the first step the base speaks as well, which takes "
+        "minutes at the released size on a processor",
+    )
     return text_to_codes_job(
         learner,
         settings,
