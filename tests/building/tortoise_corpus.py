@@ -59,6 +59,7 @@ class Corpus:
         base = {
             "text-to-codes": "autoregressive",
             "codes-to-spec": "diffusion_decoder",
+            "spec-to-wav": "vocoder",
             "wav-to-codes": "dvae",
         }[stage]
         values = {

@@ -6,7 +6,7 @@ import pytest
 from retimbre.evaluate.interval import Interval
 from retimbre.evaluate.measures import MCD, MEL_DISTANCE, PESQ, VOICING_ERROR
 from retimbre.evaluate.table import scores
-from retimbre.report.verdict import Outcome, outcome, verdict, verdict_of
+from retimbre.report.verdict import Control, Outcome, outcome, verdict, verdict_of
 
 
 def interval(mean, low, high, n_pairs=24):
@@ -74,6 +74,22 @@ def test_a_better_control_is_recommended():
         MCD, against_unmatched=interval(-1.0, -1.2, -0.8), against_control=interval(0.3, 0.2, 0.4)
     ).details
     assert "keep the control vocoder" in detail
+
+
+def test_a_control_that_learnt_on_something_else_is_called_by_it():
+    told = Control(learnt_on="other latents", kept="decoder")
+    details = [
+        verdict(
+            MCD,
+            against_unmatched=interval(-1.0, -1.2, -0.8),
+            against_control=interval(*against),
+            control=told,
+        ).details[0]
+        for against in ((0.3, 0.2, 0.4), (-1.2, -1.3, -1.1))
+    ]
+    assert details[0].startswith("The same steps on other latents do better than matching")
+    assert "keep the control decoder" in details[0]
+    assert "the same steps on other latents gained nothing" in details[1]
 
 
 def test_a_measure_that_disagrees_is_not_hidden():

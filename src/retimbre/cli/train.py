@@ -38,7 +38,7 @@ def train(
         typer.Option(
             "--match-with",
             parser=places.file,
-            help="text-to-spec checkpoint whose specs the vocoder is to be matched to (as 'retimbre match').",
+            help="Tuned checkpoint of the stage before, to be matched to (as 'retimbre match').",
         ),
     ] = None,
     trains_as: Annotated[

@@ -1,9 +1,7 @@
 """All of matching: measure the misfit, make the specs, plan, train, measure the gain, say what came of it."""
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -14,16 +12,15 @@ from retimbre.matching.judge import Contestant, compare, delay_of
 from retimbre.matching.misfit import Misfit, measure_misfit
 from retimbre.matching.plan import Facts, Plan, make_plan
 from retimbre.matching.result import BASE, CONTROLLED, MATCHED, REAL, TUNED, ReportFacts, report_of
+from retimbre.matching.resumed import MATCHED_TO, FileThen, begun_in, refuse_changed
 from retimbre.models.load import Loaded, load_model
 from retimbre.pipelines.fit import require_fit
 from retimbre.pipelines.synthesis import best_device
 from retimbre.pipelines.teacher_forcing import require_known_symbols, write_produced_specs
 from retimbre.recipe.read import read_recipe
-from retimbre.recipe.recipe import MAY_BE_MISSING, Recipe
+from retimbre.recipe.recipe import Recipe
 from retimbre.report.build import build_report
 from retimbre.training.build import spec_to_wav_from
-from retimbre.training.lineage import lists_of
-from retimbre.training.listed import has_given_split
 from retimbre.training.material import Material, prepare_material, require_same_lengths, without_long_texts
 from retimbre.training.run import (
     Finished,
@@ -37,11 +34,6 @@ from retimbre.training.run import (
 from retimbre.training.train import describe
 
 CONTROL = "control"
-MATCHED_TO = "matched_to"  # in lineage.json: SHA-256 of the text-to-spec checkpoint
-PLACES: Any = {  # of a project, which may have been moved
-    **dict.fromkeys(("recordings", "filelist", "preprocessed", *MAY_BE_MISSING), True),
-    "more": {"__all__": {"recordings", "filelist"}},
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +41,11 @@ class MatchRequest:
     """What is matched to what, and how.
 
     Args:
-        recipe: Of stage spec-to-wav; its base is the vocoder.
-        spec_model: The tuned text-to-spec checkpoint.
+        recipe: Of stage spec-to-wav; its base is the vocoder. Of TorToiSe's chain also of codes-to-spec.
+        spec_model: The tuned checkpoint of the stage before: text-to-spec, text-to-codes or codes-to-spec.
         base_spec_model: The one that it was tuned from, to be compared with; may be missing.
         has_control: Train a second vocoder for as long on real specs of the same recordings.
+        vocoder: Through which the specs of a match of codes-to-spec are heard; None: the set's.
         budget_s: Seconds that each training may take, if they are limited.
         is_forced: Train even where matching has little to win back.
         is_resumed: Go on with a matching run that was interrupted.
@@ -62,6 +55,7 @@ class MatchRequest:
     recipe: Recipe
     spec_model: Path
     base_spec_model: Path | None = None
+    vocoder: Path | None = None
     has_control: bool = True
     budget_s: float | None = None
     is_forced: bool = False
@@ -200,31 +194,16 @@ def _train(request: MatchRequest, recipe: Recipe, material: Material, listener: 
 def _require_same_match(request: MatchRequest) -> None:
     """A resumed match goes on with the same files and split, or its training pairs would change."""
     folder, asked = run_folder(request.recipe), request.recipe
-    if not (folder / "lineage.json").is_file():
+    if (begun := begun_in(folder)) is None:
         return  # it never came to training
-    lineage = json.loads((folder / "lineage.json").read_text(encoding="utf-8"))
     files = (
-        ("vocoder", lineage["base"]["sha256"], asked.base),
-        ("text-to-spec model", lineage[MATCHED_TO], request.spec_model),
+        FileThen(what="vocoder", sha256=begun.lineage["base"]["sha256"], now=asked.base),
+        FileThen(what="text-to-spec model", sha256=begun.lineage[MATCHED_TO], now=request.spec_model),
     )
-    changed = [name for name, sha256, path in files if path and path.is_file() and sha256_of(path) != sha256]
-    lists = lists_of(asked.data)
-    read = ("other_lists",) if has_given_split(asked.data) else ("sha256", "other_lists")
-    if any(lineage["data"].get(name) != lists.get(name) for name in read):
-        changed.append("list of recordings")
-    begun = read_recipe(stored_recipe(folder))
-    data = begun.data.model_dump(exclude=PLACES)
-    changed += [
-        f"data.{name}" for name, value in asked.data.model_dump(exclude=PLACES).items() if value != data[name]
-    ]
-    if _has_true_prosody(asked) != _has_true_prosody(begun):
+    changed = begun.changed(asked, files)
+    if _has_true_prosody(asked) != _has_true_prosody(begun.recipe):
         changed.append("training.produced_prosody")
-    if changed:
-        raise RunError(
-            f"the match in {folder} was begun with something else",
-            found=f"another {', '.join(changed)}",
-            do="--resume goes on with the same match; name a new one (-c name=…) for another",
-        )
+    refuse_changed(folder, changed)
 
 
 def _planned(recipe: Recipe, plan: Plan, source: str) -> Recipe:

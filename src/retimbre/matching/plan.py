@@ -49,7 +49,7 @@ def make_plan(given: Training, facts: Facts) -> Plan:
     n_steps, steps = _steps(given, facts)
     rate, learning_rate = _learning_rate(given, n_steps)
     n_first, first = _discriminators_first(given, facts, n_steps)
-    n_samples, shift = _target_delay(given, facts, n_steps)
+    n_samples, shift = target_delay(given, facts, n_steps)
     prosody = _prosody(given)
     every = max(1, n_steps // 8)
     open_choices = {
@@ -118,7 +118,8 @@ def _discriminators_first(given: Training, facts: Facts, n_steps: int) -> tuple[
     return n_first, Choice(choice="discriminators first", value=f"{n_first:,} steps", reason=reason)
 
 
-def _target_delay(given: Training, facts: Facts, n_steps: int) -> tuple[int, Choice]:
+def target_delay(given: Training, facts: Facts, n_steps: int) -> tuple[int, Choice]:
+    """Which of its delay a vocoder keeps that learns in so many steps."""
     late, sure = facts.delay.n_samples, f"correlation {facts.delay.correlation:.2f}"
     if "target_delay_samples" in given.model_fields_set:
         n_samples, reason = given.target_delay_samples, "as the recipe says"

@@ -61,7 +61,7 @@ def report_of(facts: ReportFacts, contestants: Sequence[Contestant], comparison:
     names = {c.system.name for c in contestants}
     return ReportData(
         title=facts.title,
-        verdict=verdict_of(comparison.scores, control="control" if "control" in names else None),
+        verdict=verdict_of(comparison.scores),
         mel=facts.material.output_mel,
         systems=(REAL, *(c.system for c in contestants)),
         utterances=comparison.spoken,

@@ -27,6 +27,24 @@ class Verdict:
     details: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Control:
+    """What the control of a match is.
+
+    Args:
+        name: Of its system; None where there is none.
+        learnt_on: What it learnt on instead of what the stage before it really produces.
+        kept: What is kept of it where it does better.
+    """
+
+    name: str | None = "control"
+    learnt_on: str = "real specs"
+    kept: str = "vocoder"
+
+
+VOCODER_CONTROL = Control()
+
+
 def outcome(measure: Measure, interval: Interval) -> Outcome:
     """Whether a difference (ours - theirs) speaks for ours, for theirs or for neither."""
     if not interval.is_clear_of_zero:
@@ -41,19 +59,21 @@ def verdict(
     against_unmatched: Interval,
     against_control: Interval | None = None,
     others: Sequence[tuple[Measure, Interval]] = (),
+    control: Control = VOCODER_CONTROL,
 ) -> Verdict:
     """The sentence of a matching run.
 
     Args:
         measure: The one that decides; it must be chosen before the scores are known.
         against_unmatched: matched - unmatched.
-        against_control: matched - control, where control had the same steps on real specs.
+        against_control: matched - control, where control had the same steps on something else.
         others: Further measures of matched - unmatched, so that a disagreement is not hidden.
+        control: What it learnt on.
     """
     result = outcome(measure, against_unmatched)
     details = []
     if against_control is not None:
-        details.append(_share_of_matching(measure, result, against_unmatched, against_control))
+        details.append(_share_of_matching(measure, result, against_unmatched, against_control, control))
     details += _disagreements(result, others)
     return Verdict(
         outcome=result, sentence=_sentence(measure, result, against_unmatched), details=tuple(details)
@@ -66,16 +86,17 @@ def verdict_of(
     measure: Measure = MCD,
     matched: str = "matched",
     unmatched: str = "tuned",
-    control: str | None = "control",
+    control: Control = VOCODER_CONTROL,
 ) -> Verdict:
     """The verdict of a table of teacher-forced scores."""
-    has_control = control is not None and control in scores.systems
+    name = control.name if control.name in scores.systems else None
     others = [other for other in scores.measures if other.key != measure.key]
     return verdict(
         measure,
         against_unmatched=scores.interval(measure, matched, unmatched),
-        against_control=scores.interval(measure, matched, control) if has_control and control else None,
+        against_control=scores.interval(measure, matched, name) if name else None,
         others=[(other, scores.interval(other, matched, unmatched)) for other in others],
+        control=control,
     )
 
 
@@ -99,14 +120,18 @@ def _sentence(measure: Measure, result: Outcome, interval: Interval) -> str:
 
 
 def _share_of_matching(
-    measure: Measure, result: Outcome, against_unmatched: Interval, against_control: Interval
+    measure: Measure,
+    result: Outcome,
+    against_unmatched: Interval,
+    against_control: Interval,
+    control: Control,
 ) -> str:
-    """What comes from produced specs, and what from more training on this voice."""
+    """What comes from matching, and what from more training on this voice."""
     by_matching = outcome(measure, against_control)
     if by_matching is Outcome.WORSE:
         return (
-            "The same steps on real specs do better than matching, by "
-            f"{_size(measure, against_control)}: keep the control vocoder."
+            f"The same steps on {control.learnt_on} do better than matching, by "
+            f"{_size(measure, against_control)}: keep the control {control.kept}."
         )
     if by_matching is Outcome.NO_GAIN:
         found = f"Matched and control differ by {_difference(measure, against_control)}: no clear difference"
@@ -114,7 +139,8 @@ def _share_of_matching(
             return f"{found}."
         return f"{found}, so the gain may as well be adaptation to the voice as matching."
     if result is not Outcome.BETTER:
-        return f"It is better than the same steps on real specs by {_size(measure, against_control)}."
+        size = _size(measure, against_control)
+        return f"It is better than the same steps on {control.learnt_on} by {size}."
     gain, share = abs(against_unmatched.mean), abs(against_control.mean)
     rest = gain - share
     if rest > 0:
@@ -124,8 +150,8 @@ def _share_of_matching(
             f"the rest, {difference(rest, measure, has_sign=False)}, is adaptation to the voice."
         )
     return (
-        "All of the gain comes from matching: the same steps on real specs gained nothing, and matched is "
-        f"better than they by {_size(measure, against_control)}."
+        f"All of the gain comes from matching: the same steps on {control.learnt_on} gained nothing, and "
+        f"matched is better than they by {_size(measure, against_control)}."
     )
 
 

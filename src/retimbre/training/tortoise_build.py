@@ -1,6 +1,6 @@
 """TorToiSe's stages: recipe -> material -> plan -> job. What speaks later is what is computed here."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -31,7 +31,7 @@ from retimbre.training.tortoise_ar import text_to_codes_job
 from retimbre.training.tortoise_diffusion import codes_to_spec_job
 from retimbre.training.tortoise_facts import device_facts, facts_of, layers_recomputed
 from retimbre.training.tortoise_forgetting import base_texts
-from retimbre.training.tortoise_material import TortoiseMaterial, prepare_tortoise
+from retimbre.training.tortoise_material import Encoded, TortoiseMaterial, prepare_tortoise
 from retimbre.training.tortoise_plan import plan_tortoise
 from retimbre.training.tortoise_samples import samples_of
 from retimbre.training.tortoise_training_files import files_of
@@ -116,8 +116,8 @@ def voices_of(ground: Ground, *, as_speaking: bool = False) -> TrainingVoices:
     return TrainingVoices.of(ground.material, section)
 
 
-def latents_for(ground: Ground, ar: Loaded) -> StoredLatents:
-    """What an autoregressive network thinks at the true codes of all utterances, in the store."""
+def latents_for(ground: Ground, ar: Loaded, utterances: Sequence[Encoded] | None = None) -> StoredLatents:
+    """What an autoregressive network thinks at the true codes of utterances (of all), in the store."""
     files, material = ground.material.files, ground.material
     assert isinstance(ar.model, UnifiedVoice)  # its role was looked at
     makers = Makers(
@@ -125,15 +125,24 @@ def latents_for(ground: Ground, ar: Loaded) -> StoredLatents:
         dvae=material.dvae_sha256,
         seed=ground.recipe.data.seed,
     )
-    every = (*material.training, *material.validation, *material.held_out)
     return write_latents(
-        tuple(dict.fromkeys(every)),
+        every_utterance(material) if utterances is None else utterances,
         material.store,
         ar.model,
         voices=voices_of(ground, as_speaking=True),
         makers=makers,
         listener=ground.listener,
     )
+
+
+def every_utterance(material: TortoiseMaterial) -> tuple[Encoded, ...]:
+    """All that can be used, each once."""
+    return tuple(dict.fromkeys((*material.training, *material.validation, *material.held_out)))
+
+
+def sampling_of(recipe: Recipe) -> Settings:
+    """How specs are produced that a vocoder is matched to, or a decoder is judged by."""
+    return Settings(sampler="dpm++2m", n_steps=recipe.tortoise.sampled_steps)
 
 
 def _text_to_codes(ground: Ground) -> Job:
@@ -192,17 +201,17 @@ def _spec_to_wav(ground: Ground) -> Job:
     return univnet_from(ground.recipe, ground.material, ground.base, ground.listener)
 
 
-def produce_specs(ground: Ground) -> None:
-    """What the diffusion stage makes of every utterance, in the store: what a vocoder is matched to."""
+def produce_specs(ground: Ground, utterances: Sequence[Encoded] | None = None) -> None:
+    """What the diffusion stage makes of utterances (of all), in the store: what a vocoder is matched to."""
     material = ground.material
     paths = material.files.paths
     ground.listener.say("Specs", f"of {paths['codes-to-spec'].name}: the vocoder is matched to it")
-    latents = latents_for(ground, load_model(paths["text-to-codes"], device=ground.device))
+    utterances = every_utterance(material) if utterances is None else utterances
+    latents = latents_for(ground, load_model(paths["text-to-codes"], device=ground.device), utterances)
     diffusion = load_model(paths["codes-to-spec"], device=ground.device)
     assert isinstance(diffusion.model, DiffusionDecoder)  # its role was looked at
-    section = ground.recipe.tortoise
     write_produced_tortoise_specs(
-        tuple(dict.fromkeys((*material.training, *material.validation, *material.held_out))),
+        utterances,
         material.store,
         diffusion.model,
         latents=latents,
@@ -210,7 +219,7 @@ def produce_specs(ground: Ground) -> None:
         production=Production(
             codes_to_spec=material.files.sha256("codes-to-spec"),
             text_to_codes=material.files.sha256("text-to-codes"),
-            settings=Settings(sampler="dpm++2m", n_steps=section.sampled_steps),
+            settings=sampling_of(ground.recipe),
             seed=ground.recipe.data.seed,
         ),
         listener=ground.listener,

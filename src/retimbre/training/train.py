@@ -57,7 +57,7 @@ def continue_training(recipe: Recipe, *, listener: Listener | None = None, devic
     if is_tortoise(recipe):
         training = with_stored_plan(recipe.training, stored.training)
         recipe = recipe.model_copy(update={"training": training})
-    _require_same_run(stored, recipe.resolved_against(Path.cwd()))
+    require_same_run(stored, recipe.resolved_against(Path.cwd()))
     recipe, job = _planned_job(recipe, listener=listener, device=device, is_resumed=True)
     return resume(recipe, job, listener=listener, device=device)
 
@@ -135,7 +135,8 @@ def describe(description: Description, loaded: Loaded) -> str:
     return f"{description.family}, {size}{symbols}{discriminators}, step {description.step:,}"
 
 
-def _require_same_run(stored: Recipe, asked: Recipe) -> None:
+def require_same_run(stored: Recipe, asked: Recipe) -> None:
+    """Raise RunError where a recipe is another than the one that a run was begun with, but for its length."""
     free = {f"training.{name}" for name in FREE_ON_RESUME}
     free |= {f"training.optimiser.{name}" for name in Optimiser.model_fields if name not in KEPT_WITH_WEIGHTS}
     ours, theirs = (_by_key(_unplaced(recipe).model_dump(mode="json")) for recipe in (stored, asked))
