@@ -349,6 +349,11 @@ WRONG = {
         ["--spec-model", "{ar}", "-c", "tortoise.text_to_codes={models}/autoregressive.pth"],
         ["two files are named for text-to-codes", "tortoise.text_to_codes", "--spec-model"],
     ),
+    "training as DL-Art-School": (
+        "codes-to-spec",
+        ["--spec-model", "{ar}", "-c", "tortoise.trains_as=dlas"],
+        ["only text-to-codes is trained as DL-Art-School does", "tortoise.trains_as"],
+    ),
     "no base": (
         "codes-to-spec",
         ["--spec-model", "{ar}", "-c", "base=nix.pth"],

@@ -23,6 +23,7 @@ from retimbre.models.load import Loaded, load_model
 from retimbre.pipelines.tortoise_target import Spec
 from retimbre.recipe.read import read_recipe
 from retimbre.report.build import build_report
+from retimbre.training.possible import require_meant
 from retimbre.training.run import Finished, require_unused, run_folder, stored_recipe
 from retimbre.training.tortoise_build import produce_specs, sampling_of, voices_of
 from retimbre.training.tortoise_facts import device_facts, facts_of
@@ -32,6 +33,7 @@ from retimbre.training.train import describe
 
 def match_tortoise(request: MatchRequest, *, listener: Listener) -> Matched:
     """Match a decoder or a vocoder to what the tuned stage before it really gives, and measure the gain."""
+    require_meant(request.recipe)
     if not request.is_resumed:
         require_unused(request.recipe)
     files = match_files(
