@@ -21,8 +21,9 @@ PIP_FLAGS := --disable-pip-version-check $(if $(CI),--quiet)
 quickstart: $(VENV)/installed-train
 	@$(VENV)/bin/retimbre quickstart
 
+# Two processes with a core each: a file of tests stays in one of them, which makes its fixtures once.
 test: $(VENV)/installed-dev
-	@$(RUN) pytest
+	@OMP_NUM_THREADS=1 $(RUN) pytest -n 2 --dist loadfile
 
 test-slow: $(VENV)/installed-dev
 	@$(RUN) pytest -m slow

@@ -188,7 +188,6 @@ def test_a_format_that_cannot_hold_a_family_is_refused(here, retimbre, name, out
         ("hifigan", "new.ckpt --weight-norm folded --part generator", "expected parametrized or older"),
         ("hifigan", "new.onnx --weight-norm folded", "expected none: it has no weight norm"),
         ("letters", "new.ckpt --part generator", "has no generator"),
-        ("univnet", "new.pth --part generator", "has no generator"),
         ("univnet", "new.pth --masks", "has neither variants nor masks"),
         ("hifigan", "new.ckpt --variant unified_voice3", "has neither variants nor masks"),
         ("tortoise_ar", "new.safetensors --masks", "has neither variants nor masks"),

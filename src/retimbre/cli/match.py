@@ -33,8 +33,8 @@ def match(
         typer.Option(
             "--vocoder",
             parser=places.file,
-            help="spec-to-wav checkpoint that is matched.  [default: base]  For a CONFIG of codes-to-spec: "
-            "what its specs are heard through.  [default: the set's]",
+            help="[default: base] spec-to-wav checkpoint that is matched; for a CONFIG of codes-to-spec, "
+            "what its specs are heard through (default: the set's).",
         ),
     ] = None,
     base_spec_model: Annotated[

@@ -101,7 +101,9 @@ def test_a_revived_entry_is_given_the_time_to_be_found():
 
 
 @pytest.mark.parametrize("n_vectors", [5, 64])
-def test_a_new_book_begins_as_vectors_of_the_first_batches(n_vectors):
+@pytest.mark.parametrize("seed", range(20))
+def test_a_new_book_begins_as_vectors_of_the_first_batches(n_vectors, seed):
+    torch.manual_seed(seed)
     book, n_codes = Codebook(3, 12), 12
     for _ in range(-(-n_codes // n_vectors)):
         vectors = 0.01 * torch.randn(n_vectors, 3)

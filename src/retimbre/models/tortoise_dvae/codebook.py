@@ -79,9 +79,11 @@ class Codebook(nn.Module):
 
     def _revive(self, vectors: Float[Tensor, "vectors dim"], *, is_new: bool) -> None:
         """Let dead entries begin anew as vectors of the batch."""
+        if is_new:  # what was picked among entries that nobody has learnt means nothing
+            self.cluster_size.zero_()
         even_share = len(vectors) / len(self.cluster_size)
         n_picks = REVIVED_AT * even_share
-        is_dead = (self.cluster_size < REVIVED_BELOW * even_share) | is_new
+        is_dead = self.cluster_size < REVIVED_BELOW * even_share
         # No vector is taken twice: what is left over waits for the next batch.
         dead = is_dead.nonzero().squeeze(1)[: len(vectors)]
         if not len(dead):
