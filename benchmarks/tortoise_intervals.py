@@ -4,8 +4,8 @@ Two intervals of 95 %, which answer two questions:
 
 utterances  Would it be so with other sentences? Each utterance counts once, with its mean over the seeds; the
             bootstrap of `retimbre.evaluate.interval`.
-utterances  Would it be so with other sentences? Each counts once, with its mean over the seeds; the
-            t, which with three seeds has two degrees of freedom and is wide.
+seeds       Would it be so with other random numbers? Each counts once, with its mean over the utterances;
+            Student's t, which with three seeds has two degrees of freedom and is wide.
 """
 
 from collections.abc import Mapping

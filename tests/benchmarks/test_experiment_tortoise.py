@@ -11,12 +11,11 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
 @pytest.fixture
-def plans(monkeypatch):
+def plans(monkeypatch, shared):
     monkeypatch.syspath_prepend(BENCHMARKS)
     import tortoise_plan
 
-    if not tortoise_plan.LJ.is_dir():
-        pytest.skip("needs ../shared/data/ljspeech-mini")
+    assert tortoise_plan.LJ.is_relative_to(shared)
     return tortoise_plan
 
 
@@ -65,10 +64,10 @@ def test_matched_and_control_differ_in_whose_latents_they_learn_from_alone(plans
     )  # or a short run would teach the first guess alone
 
 
-def test_no_run_ends_early_or_is_planned_by_the_memory_at_hand(plans, plan):
+def test_no_run_that_is_compared_ends_early_and_none_is_planned_by_the_memory_at_hand(plans, plan):
     recipes = [plan.dvae(), plan.base(), plan.diffusion(), plan.tuned(plans.TUNINGS[0])]
     for recipe in recipes:
-        assert recipe.training.patience == 0
+        assert recipe.training.patience == (2 if recipe.name == "base" else 0)  # what is compared never does
         assert {"precision", "batch_parts", "lora", "steps", "batch_size"} <= recipe.training.model_fields_set
         optimiser = recipe.training.optimiser.model_fields_set
         assert {"learning_rate", "schedule", "clip_norm", "weight_decay", "betas"} <= optimiser

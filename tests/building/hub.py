@@ -133,8 +133,8 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 self.write(body)
 
         def write(self, data: bytes) -> None:
+            hub.sent.append(len(data))  # before it goes: who has it finds it counted
             self.wfile.write(data)
             self.wfile.flush()
-            hub.sent.append(len(data))
 
     return Handler

@@ -1,8 +1,11 @@
 """Networks that hear recordings of a voice or make one up, all tiny; and recordings for them."""
 
+import os
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch.utils.data import Dataset
 
 from building.sounds import record, vowel
 from building.tortoise import random_network
@@ -80,3 +83,13 @@ def recordings(folder: Path, *, durations_s: tuple[float, ...] = (0.7, 1.3)) -> 
     waves = {f"{n}": vowel(s, f0_hz=110 + 40 * n, seed=n) for n, s in enumerate(durations_s)}
     record(folder, waves)
     return [folder / f"{name}.wav" for name in waves]
+
+
+class Heard(Dataset):
+    """The voice that each utterance is spoken in, and the process that heard it."""
+
+    def __init__(self, voices, utterances):
+        self.voices, self.utterances = voices, utterances
+
+    def __getitem__(self, key):
+        return self.voices.for_auto(self.utterances[key.item], np.random.default_rng(key.item)), os.getpid()

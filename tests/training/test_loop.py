@@ -5,46 +5,12 @@ from itertools import islice
 import pytest
 import torch
 
+from building.training import batches_of, is_same, train, weights
 from retimbre.errors import RunError
-from retimbre.training.batching import BatchOrder, batch_loader
-from retimbre.training.fabric import make_fabric
-from retimbre.training.loop import train_steps
 from retimbre.training.objective import Parts, Progress, Turn
 from retimbre.training.optimisers import optimiser_of
-from retimbre.training.run import _ready
 
 FAMILIES = ("text-to-spec", "spec-to-wav")
-
-
-def batches_of(job, settings):
-    order = BatchOrder(job.lengths, settings.batch_size, seed=settings.seed)
-    return batch_loader(job.dataset, order, job.collate, n_workers=0)
-
-
-def train(job, settings, *, batches=None, objective=None, progress=None, optimisers=None, **more):
-    """Run the loop; what it logged at each step."""
-    fabric = make_fabric(precision=settings.precision, accelerator="cpu")
-    logged = []
-
-    def note(progress, values):
-        logged.append(dict(values))
-        return progress
-
-    train_steps(
-        fabric,
-        objective or job.objective,
-        optimisers or _ready(fabric, job, settings),
-        batches or batches_of(job, settings),
-        progress or Progress(),
-        settings,
-        after_step=note,
-        **more,
-    )
-    return logged
-
-
-def weights(job, part):
-    return {name: p.detach().clone() for name, p in job.objective.parts()[part].named_parameters()}
 
 
 def gradients(job, part):
@@ -53,10 +19,6 @@ def gradients(job, part):
 
 def norm_of(tensors):
     return torch.cat([t.flatten() for t in tensors]).norm().item()
-
-
-def is_same(one, other):
-    return all(torch.equal(one[name], other[name]) for name in one)
 
 
 class Changed:

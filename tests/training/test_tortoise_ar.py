@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch.optim import AdamW
 
 from building.codes import SMALL, Voices, new_network, utterances
+from building.training import train
 from retimbre.errors import DataError
 from retimbre.models.description import Description, sizes_of
 from retimbre.models.load import load_model
@@ -22,11 +23,8 @@ from retimbre.models.tortoise_ar.from_shapes import config_from
 from retimbre.models.tortoise_ar.model import UnifiedVoice
 from retimbre.pipelines.tortoise_stages import as_read
 from retimbre.training.batching import Key, item_random
-from retimbre.training.fabric import make_fabric
 from retimbre.training.learner import Learner
-from retimbre.training.loop import train_steps
 from retimbre.training.objective import Parts, Progress
-from retimbre.training.optimisers import optimiser_of
 from retimbre.training.run import resume, start
 from retimbre.training.tortoise_ar import text_to_codes_job
 from retimbre.training.tortoise_ar_checks import Checks
@@ -50,27 +48,6 @@ def job_of(settings, *, model=None, training=None, **more):
         validation=arguments.pop("validation", utterances([(5, 11), (3, 8)], seed=2)),
         **arguments,
     )
-
-
-def steps(job, settings, batches, n=1):
-    """Update the weights; what was logged at each step."""
-    logged = []
-
-    def note(progress, values):
-        logged.append(dict(values))
-        return progress
-
-    optimisers = {turn.name: optimiser_of(turn, settings.optimiser) for turn in job.objective.turns()}
-    train_steps(
-        make_fabric(precision="32-true", accelerator="cpu"),
-        job.objective,
-        optimisers,
-        batches,
-        Progress(),
-        settings.model_copy(update={"steps": n}),
-        after_step=note,
-    )
-    return logged
 
 
 def batch_of(job, *items):
@@ -134,7 +111,7 @@ def test_a_batch_in_parts_moves_the_weights_as_the_whole_does(settings, trains_a
         job = job_of(chosen, model=model, training=utterances(lengths), trains_as=trains_as)
         batch = batch_of(job, 0, 1, 2, 3)
         assert isinstance(batch, Parts) == (n_parts == 2)
-        logged = steps(job, chosen, [batch])
+        logged = train(job, chosen, batches=[batch])
         moved.append((weights(model), logged[0]["model/codes"], logged[0]["model/text"]))
 
     assert moved[1][1:] == pytest.approx(moved[0][1:], rel=1e-5)
@@ -150,7 +127,7 @@ def test_losses_count_as_the_recipe_says(settings):
             update={"loss": chosen.loss.model_copy(update={"text": text, "codes": codes})}
         )
         job = job_of(weighted, model=new_network(STILL))
-        logged += steps(job, weighted, [batch_of(job, 0, 3)])
+        logged += train(job, weighted, batches=[batch_of(job, 0, 3)])
 
     assert logged[1]["model/text"] == pytest.approx(0.25 * logged[0]["model/text"], rel=1e-5)
     assert logged[1]["model/codes"] == pytest.approx(3.0 * logged[0]["model/codes"], rel=1e-5)
@@ -262,7 +239,7 @@ def test_one_step_as_dlas_moves_the_weights_as_its_gradients_say(parity, setting
         clips=io["cond_mel"],
     )
 
-    logged = steps(job_of(chosen, model=model, trains_as="dlas"), chosen, [batch])
+    logged = train(job_of(chosen, model=model, trains_as="dlas"), chosen, batches=[batch])
 
     assert logged[0]["model/gradient_norm"] == pytest.approx(float(io["grad_norm_all"]), rel=1e-4)
     assert logged[0]["model/total"] == pytest.approx(float(io["loss_total_0p01text_1mel"]), abs=1e-5)

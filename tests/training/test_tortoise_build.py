@@ -131,7 +131,7 @@ def test_a_run_is_complete_and_its_stored_recipe_gives_it_again(learnt, learn, k
 def test_what_the_recipe_leaves_open_is_told_with_its_reason_and_stored(learnt, kind):
     finished, listener = learnt(kind)
     stored = read_recipe(finished.run / "recipe.yaml").training
-    rule = {"text-to-codes": "1e-05 at 128", "codes-to-spec": "1e-05 at 32", "decoder": "0.0003 at 32"}
+    rule = {"text-to-codes": "1e-05 at 128", "codes-to-spec": "1e-05 at 32", "decoder": "0.0005 at 32"}
 
     plan = {text.partition(":")[0] for text in listener.of("Plan")}
     assert f"learning rate {stored.optimiser.learning_rate:g}" in plan

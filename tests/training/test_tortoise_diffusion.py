@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from building.tortoise_murmurs import DIFFUSION, NoisyVoices, autoregressive, decoder, murmured
+from building.training import train
 from retimbre.data.store import Store
 from retimbre.errors import DataError
 from retimbre.models.description import Description, sizes_of
@@ -18,12 +19,9 @@ from retimbre.pipelines.teacher_forced_latents import FreshLatents, Makers, writ
 from retimbre.pipelines.tortoise_settings import Settings
 from retimbre.recipe.recipe import Data, Recipe
 from retimbre.recipe.training import LossWeights
-from retimbre.training.batching import BatchOrder, Key, batch_loader
-from retimbre.training.fabric import make_fabric
+from retimbre.training.batching import Key
 from retimbre.training.learner import Learner
-from retimbre.training.loop import train_steps
 from retimbre.training.objective import Parts, Progress
-from retimbre.training.optimisers import optimiser_of
 from retimbre.training.run import resume, start
 from retimbre.training.tortoise_diffusion import codes_to_spec_job
 
@@ -79,19 +77,9 @@ def job_of(model, settings, folder, training, validation, *, latents=None):
 
 def trained(job, settings):
     """Logged values of each step."""
-    fabric = make_fabric(precision=settings.precision, accelerator="cpu")
-    optimisers = {turn.name: optimiser_of(turn, settings.optimiser) for turn in job.objective.turns()}
-    order = BatchOrder(job.lengths, settings.batch_size, seed=settings.seed)
-    logged = []
-
-    def note(progress, values):
-        logged.append(values)
-        return progress
-
     torch.manual_seed(settings.seed)
     job.objective.model.train()
-    batches = batch_loader(job.dataset, order, job.collate, n_workers=0)
-    train_steps(fabric, job.objective, optimisers, batches, Progress(), settings, after_step=note)
+    logged = train(job, settings)
     job.objective.model.eval()
     return logged
 

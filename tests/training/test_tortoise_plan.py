@@ -158,6 +158,16 @@ def test_segments_are_as_long_as_the_network_needs(stage, frames):
     assert plan(Training(segment_frames=9), stage=stage).training.segment_frames == 9
 
 
+def test_the_decoder_of_a_known_dvae_learns_at_a_tenth_of_what_a_new_one_does():
+    new, known = (plan(None, 2000, "wav-to-codes", is_new=is_new) for is_new in (True, False))
+
+    assert new.training.batch_size == 32
+    assert new.training.optimiser.learning_rate == 5e-4
+    assert known.training.optimiser.learning_rate == 5e-5
+    assert "trained already" in reason(known, "learning rate")
+    assert "trained already" not in reason(new, "learning rate")
+
+
 def test_symbols_of_a_new_language_count_fully():
     assert plan(None, has_own_symbols=True).training.loss.text == 1.0
     assert plan(None).training.loss.text == 0.01

@@ -1,18 +1,21 @@
 """A voice is heard from other recordings of the speaker, exactly as speaking hears it."""
 
-import pickle
+import os
+from itertools import islice
 
 import numpy as np
 import pytest
 import torch
 
 from building.tortoise_corpus import sound, tortoise_corpus
+from building.tortoise_voices import Heard
 from retimbre.audio.files import load_audio
 from retimbre.audio.mel import log_mel
 from retimbre.data.utterance import Utterance
 from retimbre.errors import DataError
 from retimbre.pipelines.tortoise_voice_clips import AUTO_MEL, AUTO_SAMPLES, DIFFUSION_MEL, clips_of
 from retimbre.pipelines.tortoise_voice_specs import keep_voice_specs, load_voice_spec
+from retimbre.training.batching import BatchOrder, batch_loader
 from retimbre.training.tortoise_material import prepare_tortoise
 from retimbre.training.tortoise_training_files import files_of
 from retimbre.training.tortoise_voices import TrainingVoices
@@ -178,9 +181,16 @@ def test_nothing_but_the_given_random_numbers_decides(voices, material):
 
 
 def test_a_worker_process_hears_the_same(voices, material):
-    there = pickle.loads(pickle.dumps(voices()))
-    encoded = material.training[2]
-    assert torch.equal(there.for_auto(encoded, seeded(6)), voices().for_auto(encoded, seeded(6)))
+    order = BatchOrder([1] * len(material.training), 1, seed=0)
+
+    def heard(n_workers):
+        loader = batch_loader(Heard(voices(), material.training), order, list, n_workers=n_workers)
+        return [item for batch in islice(loader, len(material.training)) for item in batch]
+
+    here, there = heard(0), heard(1)
+    assert {process for _, process in here} == {os.getpid()}
+    assert os.getpid() not in {process for _, process in there}
+    assert all(torch.equal(one, other) for (one, _), (other, _) in zip(here, there, strict=True))
 
 
 def test_as_dl_art_school_two_seconds_of_the_target_itself_are_heard(voices, material):

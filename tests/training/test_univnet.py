@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from building.training import is_same, train, weights
 from building.univnets import CONFIG, JUDGES, spoken_item, tiny_univnet_job
 from retimbre.audio.mel import log_mel
 from retimbre.audio.waveform import Audio
@@ -16,10 +17,8 @@ from retimbre.models.load import load_model
 from retimbre.models.univnet.loss import Pair, stft_loss
 from retimbre.recipe.training import LossWeights
 from retimbre.training.batching import Key
-from retimbre.training.fabric import make_fabric
-from retimbre.training.loop import train_steps
 from retimbre.training.objective import Progress
-from retimbre.training.run import _batches, _ready, resume, start
+from retimbre.training.run import resume, start
 from retimbre.training.segments import delayed
 from retimbre.training.univnet import univnet_job
 
@@ -50,35 +49,6 @@ class Stopper:
     def progress(self, task, done, total, note=""):
         if done == self.at:
             signal.raise_signal(self.number)
-
-
-def train(job, chosen, *, batches=None, progress=None):
-    """Run the loop; what it logged at each step."""
-    fabric = make_fabric(precision=chosen.precision, accelerator="cpu")
-    logged = []
-
-    def note(progress, values):
-        logged.append(dict(values))
-        return progress
-
-    train_steps(
-        fabric,
-        job.objective,
-        _ready(fabric, job, chosen),
-        batches or _batches(job, chosen, 0),
-        progress or Progress(),
-        chosen,
-        after_step=note,
-    )
-    return logged
-
-
-def weights(job, part):
-    return {name: p.detach().clone() for name, p in job.objective.parts()[part].named_parameters()}
-
-
-def is_same(one, other):
-    return one.keys() == other.keys() and all(one[name].equal(other[name]) for name in one)
 
 
 def checkpoint(run, step):

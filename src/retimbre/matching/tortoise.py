@@ -17,9 +17,11 @@ from retimbre.matching.tortoise_misfit import Drift, UnknownDrift, decoder_error
 from retimbre.matching.tortoise_plan import n_judged, plan_decoder, plan_vocoder
 from retimbre.matching.tortoise_result import WORDS, ReportFacts, report_of
 from retimbre.matching.tortoise_runs import require_same_match, trained
-from retimbre.matching.tortoise_sound import decoder_in, delay_of
+from retimbre.matching.tortoise_sound import delay_of
 from retimbre.models.adapter import read_adapter
 from retimbre.models.load import Loaded, load_model
+from retimbre.models.tortoise_diffusion.model import DiffusionDecoder
+from retimbre.pipelines.fit import network_in
 from retimbre.pipelines.tortoise_target import Spec
 from retimbre.recipe.read import read_recipe
 from retimbre.report.build import build_report
@@ -89,7 +91,7 @@ def _decoder_misfit(match: TortoiseMatch) -> Drift | UnknownDrift:
     """The decoder on latents of the tuned text-to-codes, and on those of its base."""
     if not match.files.untuned:
         return UnknownDrift()
-    decoder = decoder_in(match.on_device(match.files.base))
+    decoder = network_in(match.on_device(match.files.base), DiffusionDecoder, "codes-to-spec")
     on_base, on_tuned = (
         decoder_error(
             decoder,
@@ -148,7 +150,7 @@ def _contestants(match: TortoiseMatch, runs: Sequence[Finished]) -> list[Contest
         decoder = match.on_device(files.untuned.get("codes-to-spec", files.base))
         latents = (match.made_latents if match.is_decoder else match.latents)(beside=files.untuned)
         found.append(("base", match.specs(decoder, latents), vocoder))
-    by_name = {name: run for name, run in zip(("matched", CONTROL), runs, strict=False)}
+    by_name = dict(zip(("matched", CONTROL)[: len(runs)], runs, strict=True))  # the control may be missing
     if match.is_decoder:
         latents = match.made_latents()
         found.append(("tuned", match.specs(match.on_device(files.base), latents), vocoder))

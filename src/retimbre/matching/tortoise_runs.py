@@ -69,13 +69,7 @@ def _beside(match: TortoiseMatch, ground: Ground, *, is_control: bool) -> dict[s
     """What the lineage says of the files beside the base."""
     files = ground.material.files
     own = match.recipe.stage
-    told: dict[str, object] = {
-        LEARNT_WITH: {
-            role: {"file": path.name, "sha256": files.sha256(role)}
-            for role, path in files.paths.items()
-            if role != own
-        }
-    }
+    told: dict[str, object] = {LEARNT_WITH: files.beside(own)}
     return told if is_control else {MATCHED_TO: files.sha256(TUNED[own]), **told}
 
 

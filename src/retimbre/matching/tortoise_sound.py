@@ -11,7 +11,7 @@ from retimbre.models.tortoise_ar.sampling import generator_of
 from retimbre.models.tortoise_diffusion.model import DiffusionDecoder
 from retimbre.models.univnet.model import UnivNet
 from retimbre.pipelines.delay import Delay, measure_delay
-from retimbre.pipelines.fit import other_stage
+from retimbre.pipelines.fit import network_in
 from retimbre.pipelines.produced_tortoise_specs import produced_spec
 from retimbre.pipelines.teacher_forced_latents import Latents, voice_choice
 from retimbre.pipelines.tortoise_settings import Settings
@@ -42,7 +42,7 @@ def specs_of(
     Args:
         seed: Of the noise.
     """
-    model = decoder_in(decoder).eval()
+    model = network_in(decoder, DiffusionDecoder, "codes-to-spec").eval()
     found = {}
     for number, one in enumerate(utterances, start=1):
         name = one.utterance.stem
@@ -59,7 +59,7 @@ def specs_of(
 
 def sound(spec: Spec, vocoder: Loaded, *, seed: int, name: str) -> Audio:
     """What a vocoder makes of a spec: an utterance has the same noise in every system."""
-    samples = sound_of(vocoder_in(vocoder), spec, generator_of(seed, name, "vocoder"))
+    samples = sound_of(network_in(vocoder, UnivNet, "spec-to-wav"), spec, generator_of(seed, name, "vocoder"))
     return Audio(samples=samples, sample_rate_hz=vocoder.description.mel.sample_rate_hz)
 
 
@@ -81,17 +81,3 @@ def delay_of(
         real.append(audio.samples)
         generated.append(sound(spec, vocoder, seed=seed, name=one.utterance.stem).samples)
     return measure_delay(real, generated, largest_samples=2 * vocoder.description.mel.hop_samples)
-
-
-def decoder_in(loaded: Loaded) -> DiffusionDecoder:
-    """The decoder in a checkpoint; StagesDoNotFit if it holds something else."""
-    if not isinstance(loaded.model, DiffusionDecoder):
-        raise other_stage(loaded.path, loaded.description.family, loaded.stage, "codes-to-spec")
-    return loaded.model
-
-
-def vocoder_in(loaded: Loaded) -> UnivNet:
-    """The vocoder in a checkpoint; StagesDoNotFit if it holds something else."""
-    if not isinstance(loaded.model, UnivNet):
-        raise other_stage(loaded.path, loaded.description.family, loaded.stage, "spec-to-wav")
-    return loaded.model

@@ -1,11 +1,17 @@
 """Do two neighbouring stages fit each other? Why not?"""
 
 from pathlib import Path
+from typing import TypeVar
+
+from torch import nn
 
 from retimbre.errors import StagesDoNotFit
+from retimbre.models.family import Stage
 from retimbre.models.fastspeech2.model import FastSpeech2
 from retimbre.models.hifigan.model import Generator
 from retimbre.models.load import Loaded
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def require_fit(text_to_spec: Loaded, spec_to_wav: Loaded) -> None:
@@ -19,15 +25,22 @@ def require_fit(text_to_spec: Loaded, spec_to_wav: Loaded) -> None:
 
 def text_to_spec_in(loaded: Loaded) -> FastSpeech2:
     """The text-to-spec model in a checkpoint; StagesDoNotFit if it holds something else."""
-    if not isinstance(loaded.model, FastSpeech2):
-        raise other_stage(loaded.path, loaded.description.family, loaded.stage, "text-to-spec")
-    return loaded.model
+    return network_in(loaded, FastSpeech2, "text-to-spec")
 
 
 def vocoder_in(loaded: Loaded) -> Generator:
     """The vocoder in a checkpoint; StagesDoNotFit if it holds something else."""
-    if not isinstance(loaded.model, Generator):
-        raise other_stage(loaded.path, loaded.description.family, loaded.stage, "spec-to-wav")
+    return network_in(loaded, Generator, "spec-to-wav")
+
+
+def network_in(loaded: Loaded, kind: type[Network], stage: Stage) -> Network:
+    """The network of a stage in a checkpoint.
+
+    Raises:
+        StagesDoNotFit: it holds something else.
+    """
+    if not isinstance(loaded.model, kind):
+        raise other_stage(loaded.path, loaded.description.family, loaded.stage, stage)
     return loaded.model
 
 

@@ -12,7 +12,7 @@ from retimbre.models.tortoise_dvae.batch import DvaeItem, frames_per_code
 from retimbre.models.tortoise_dvae.config import DvaeConfig
 from retimbre.models.tortoise_dvae.from_shapes import mel
 from retimbre.models.tortoise_dvae.model import DiscreteVAE
-from retimbre.pipelines.fit import other_stage
+from retimbre.pipelines.fit import network_in
 from retimbre.pipelines.tortoise_voice_clips import AUTO_MEL
 from retimbre.recipe.read import sizes_from_recipe
 from retimbre.recipe.recipe import Recipe
@@ -108,9 +108,7 @@ def _new(recipe: Recipe, listener: Listener) -> tuple[DiscreteVAE, Description]:
 
 
 def _known(base: Loaded) -> tuple[DiscreteVAE, Description]:
-    if not isinstance(base.model, DiscreteVAE):
-        raise other_stage(base.path, base.description.family, base.stage, "wav-to-codes")
-    return base.model, base.description
+    return network_in(base, DiscreteVAE, "wav-to-codes"), base.description
 
 
 def _tell_short_segments(recipe: Recipe, config: DvaeConfig, listener: Listener) -> None:

@@ -16,7 +16,7 @@ from retimbre.models.univnet.config import JudgesConfig
 from retimbre.models.univnet.discriminators import UnivNetJudges
 from retimbre.models.univnet.from_shapes import judges_config_from
 from retimbre.models.univnet.model import UnivNet
-from retimbre.pipelines.fit import other_stage
+from retimbre.pipelines.fit import network_in
 from retimbre.pipelines.tortoise_voice_clips import AUTO_MEL
 from retimbre.recipe.recipe import Recipe
 from retimbre.training.freezing import freeze
@@ -34,8 +34,7 @@ def univnet_from(recipe: Recipe, material: TortoiseMaterial, base: Loaded | None
     """
     if base is None:
         raise RecipeError("a UnivNet is tuned, not trained anew", do="name its file (--base vocoder.pth)")
-    if not isinstance(base.model, UnivNet):
-        raise other_stage(base.path, base.description.family, base.stage, "spec-to-wav")
+    generator = network_in(base, UnivNet, "spec-to-wav")
     is_produced = recipe.training.spec_source == "produced"
     mel, section = base.description.mel, recipe.training
     described = lineage(recipe, material, base.description.lineage)
@@ -46,7 +45,7 @@ def univnet_from(recipe: Recipe, material: TortoiseMaterial, base: Loaded | None
     freeze(nn.ModuleDict({"generator": base.model, "discriminators": discriminators}), recipe.training.frozen)
     chosen = material.validation[: section.validate_at_most]
     return univnet_job(
-        base.model.train(),
+        generator.train(),
         discriminators.train(),
         description,
         section,

@@ -2,10 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import torch
-from torch import nn
 
 from retimbre.checkpoint.digests import Digests
 from retimbre.jobs.listener import Listener
@@ -14,6 +12,7 @@ from retimbre.models.identify import identify
 from retimbre.models.load import Loaded, load_model
 from retimbre.models.tortoise_ar.model import UnifiedVoice
 from retimbre.models.tortoise_diffusion.model import DiffusionDecoder
+from retimbre.pipelines.fit import Network, network_in
 from retimbre.pipelines.produced_tortoise_specs import Production, write_produced_tortoise_specs
 from retimbre.pipelines.teacher_forced_latents import Makers, StoredLatents, write_latents
 from retimbre.pipelines.tortoise_settings import Settings
@@ -119,7 +118,6 @@ def voices_of(ground: Ground, *, as_speaking: bool = False) -> TrainingVoices:
 def latents_for(ground: Ground, ar: Loaded, utterances: Sequence[Encoded] | None = None) -> StoredLatents:
     """What an autoregressive network thinks at the true codes of utterances (of all), in the store."""
     files, material = ground.material.files, ground.material
-    assert isinstance(ar.model, UnifiedVoice)  # its role was looked at
     makers = Makers(
         text_to_codes=files.sha256("text-to-codes"),
         dvae=material.dvae_sha256,
@@ -128,7 +126,7 @@ def latents_for(ground: Ground, ar: Loaded, utterances: Sequence[Encoded] | None
     return write_latents(
         every_utterance(material) if utterances is None else utterances,
         material.store,
-        ar.model,
+        network_in(ar, UnifiedVoice, "text-to-codes"),
         voices=voices_of(ground, as_speaking=True),
         makers=makers,
         listener=ground.listener,
@@ -153,7 +151,7 @@ def _text_to_codes(ground: Ground) -> Job:
     if settings.lora is not None and settings.precision == "bf16-mixed":
         network.gpt.keep_reduced(torch.bfloat16)  # adapters alone are kept; over the base's own weights
     network.gpt.n_recomputed = layers_recomputed(
-        ground.recipe, material, learner, device_facts(ground.device, settings, ground.base)
+        recipe, material, learner, device_facts(ground.device, settings, ground.base)
     )
     ground.listener.say(
         "Validation",
@@ -209,11 +207,10 @@ def produce_specs(ground: Ground, utterances: Sequence[Encoded] | None = None) -
     utterances = every_utterance(material) if utterances is None else utterances
     latents = latents_for(ground, load_model(paths["text-to-codes"], device=ground.device), utterances)
     diffusion = load_model(paths["codes-to-spec"], device=ground.device)
-    assert isinstance(diffusion.model, DiffusionDecoder)  # its role was looked at
     write_produced_tortoise_specs(
         utterances,
         material.store,
-        diffusion.model,
+        network_in(diffusion, DiffusionDecoder, "codes-to-spec"),
         latents=latents,
         voices=voices_of(ground, as_speaking=True),
         production=Production(
@@ -226,13 +223,9 @@ def produce_specs(ground: Ground, utterances: Sequence[Encoded] | None = None) -
     )
 
 
-Network = TypeVar("Network", bound=nn.Module)
-
-
 def _network(ground: Ground, kind: type[Network]) -> Network:
     assert ground.base is not None  # looked at before anything was prepared
-    assert isinstance(ground.base.model, kind)  # of the stage's only family
-    return ground.base.model
+    return network_in(ground.base, kind, ground.recipe.stage)
 
 
 def _described(ground: Ground) -> Description:

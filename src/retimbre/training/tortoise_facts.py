@@ -107,6 +107,7 @@ def facts_of(recipe: Recipe, material: TortoiseMaterial, base: Loaded | None, de
         has_bfloat16=device.has_bfloat16,
         n_numbers=sum(p.numel() for p in base.model.parameters()) if base else 0,
         has_discriminators=bool(base and base.discriminators),
+        is_new=base is None,
     )
 
 

@@ -18,6 +18,7 @@ FEWEST_PASSES, MOST_PASSES = 3, 500
 VALIDATIONS = 40  # of a whole run, at most
 PATIENCE = 6  # validations
 LORA_FACTOR = 10.0
+KNOWN_FACTOR = 0.1  # of the rate of a new network, for one that is trained already
 GUESS_SHARE = 0.1  # of a run of codes-to-spec, before the noise counts
 JUDGES_SHARE = 0.1  # of a run of spec-to-wav, in which new discriminators learn alone
 NEW_LANGUAGE_TEXT = 1.0
@@ -62,11 +63,11 @@ RULES: Mapping[str, StageRule] = {
         "DL-Art-School's example",
     ),
     "wav-to-codes": StageRule(
-        3e-4,
+        5e-4,
         32,
         32,
         {"betas": (0.9, 0.99), "weight_decay": 0.01},
-        "experiments of ours",
+        "a new one of 3.3 M, in benchmarks/experiment_tortoise.py",
         (220, "a released code depends on 55 frames: in four times as many, most of them are whole"),
     ),
     "spec-to-wav": StageRule(
@@ -124,6 +125,7 @@ class Facts:
         has_bfloat16: Does the device multiply such numbers faster than others?
         n_numbers: Of the network.
         has_discriminators: Of a vocoder: does its file bring trained ones?
+        is_new: Does it begin with random weights?
     """
 
     stage: str
@@ -134,6 +136,7 @@ class Facts:
     has_bfloat16: bool = False
     n_numbers: int = 0
     has_discriminators: bool = False
+    is_new: bool = False
 
 
 @dataclass
@@ -194,7 +197,7 @@ def plan_tortoise(given: Training, facts: Facts) -> TortoisePlan:
     batch = _batch(decisions, facts.speech, rule)
     _parts(decisions, facts, batch, has_lora=lora is not None)
     decisions.decide_silently("optimiser", rule.optimiser)
-    _rate(decisions, facts.speech, rule, batch, has_lora=lora is not None)
+    _rate(decisions, facts, rule, batch, has_lora=lora is not None)
     n_steps = _steps(decisions, facts.speech, batch)
     _begin(decisions, facts, rule, n_steps)
     _schedule(decisions, n_steps)
@@ -224,9 +227,11 @@ def _method(decisions: _Open, facts: Facts) -> Lora | None:
     given = decisions.given
     if facts.small is None or facts.full is None:
         return given.lora
-    if "lora" in given.model_fields_set or given.moving or given.frozen or facts.free_bytes is None:
+    is_said = "lora" in given.model_fields_set or given.moving or given.frozen
+    if is_said or facts.free_bytes is None:
         kind = f"LoRA of rank {given.lora.rank}" if given.lora else "the weights themselves"
-        decisions.choices.append(Choice(choice="method", value=kind, reason="as the recipe says"))
+        reason = "as the recipe says" if is_said else "how much memory is free is not known"
+        decisions.choices.append(Choice(choice="method", value=kind, reason=reason))
         return given.lora
     free = f"{facts.free_bytes / 1e9:.1f} GB are free"
     needed = f"all weights need {(facts.full.fixed_bytes + facts.full.per_utterance_bytes) / 1e9:.1f} GB"
@@ -257,14 +262,18 @@ def _parts(decisions: _Open, facts: Facts, batch: int, *, has_lora: bool) -> Non
     parts = -(-batch // at_once)
     reason = (
         f"{at_once} of the longest utterances fit into {facts.free_bytes / 1e9:.1f} GB beside "
-        f"{needs.fixed_bytes / 1e9:.1f} GB of weights and averages; the result is the same"
+        f"{needs.fixed_bytes / 1e9:.1f} GB of weights and averages; only dropout draws otherwise"
     )
     decisions.decide("parts of a batch", "batch_parts", parts, reason)
 
 
-def _rate(decisions: _Open, speech: Speech, rule: StageRule, batch: int, *, has_lora: bool) -> None:
+def _rate(decisions: _Open, facts: Facts, rule: StageRule, batch: int, *, has_lora: bool) -> None:
+    speech = facts.speech
     rate = rule.rate * math.sqrt(batch / rule.batch)
     reason = f"{rule.rate:g} at {rule.batch} utterances ({rule.source}), with the root of the batch"
+    if facts.stage == "wav-to-codes" and not facts.is_new:
+        rate *= KNOWN_FACTOR
+        reason += "; a tenth, since this one is trained already"
     if has_lora:
         rate *= LORA_FACTOR
         reason += f"; times {LORA_FACTOR:g} for LoRA"

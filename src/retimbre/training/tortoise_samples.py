@@ -26,6 +26,7 @@ from retimbre.models.tortoise_ar.sampling import generator_of
 from retimbre.models.tortoise_ar.speech_codes import settled
 from retimbre.models.tortoise_diffusion.model import DiffusionDecoder
 from retimbre.models.univnet.model import UnivNet
+from retimbre.pipelines.fit import network_in
 from retimbre.pipelines.produced_tortoise_specs import produced_spec
 from retimbre.pipelines.tortoise_roles import PARTS, Role
 from retimbre.pipelines.tortoise_set import parts_in
@@ -88,10 +89,9 @@ class Samples:
         if step % self.every_steps:
             return {}
         device = ar.text_embedding.weight.device
-        decoder = load_model(self.codes_to_spec, device=device).model
-        vocoder = load_model(self.spec_to_wav, device=device).model
-        assert isinstance(decoder, DiffusionDecoder)  # both were looked at when the job was built
-        assert isinstance(vocoder, UnivNet)
+        made = load_model(self.codes_to_spec, device=device)
+        decoder = network_in(made, DiffusionDecoder, "codes-to-spec")
+        vocoder = network_in(load_model(self.spec_to_wav, device=device), UnivNet, "spec-to-wav")
         return {
             f"speech/{line.name}": (self._sound(line, ar, decoder, vocoder), SAMPLE_RATE_HZ)
             for line in self.lines

@@ -13,6 +13,7 @@ Axes used in this file:
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float, Int
@@ -92,7 +93,7 @@ def shares(items: Sequence[CodesItem], n: int) -> list[Sequence[CodesItem]]:
     """Neighbours together, in at most `n` shares of which none has two items more than another."""
     n = min(n, len(items))
     ends = [round(number * len(items) / n) for number in range(n + 1)]
-    return [items[first:end] for first, end in zip(ends, ends[1:], strict=False)]
+    return [items[first:end] for first, end in pairwise(ends)]
 
 
 def _part(items: Sequence[CodesItem], config: UnifiedVoiceConfig, in_all: dict[str, int]) -> CodesBatch:
