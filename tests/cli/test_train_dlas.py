@@ -55,6 +55,19 @@ def test_the_example_of_text_to_codes_trains(school, retimbre, how):
     assert sha256_of(config) == before
 
 
+def test_the_base_may_be_named_on_the_command_line(school, retimbre):
+    config = dlas_file(school, "gpt", {"path.pretrain_model_gpt": "CHANGEME_path_to_your_base"})
+    base = school / "another: base, #2.pth"
+    shutil.move(school / "autoregressive.pth", base)
+
+    assert "pretrain_model_gpt" in retimbre("train", "text-to-codes", config, *SHORT).error
+    ended = retimbre("train", "text-to-codes", config, *SHORT, "--base", base)
+
+    assert ended.code == 0, ended.err
+    tuned = load_model(school / "runs" / "my-voice" / "model.safetensors")
+    assert tuned.description.lineage["base"]["sha256"] == sha256_of(base)
+
+
 def test_the_example_of_the_diffusion_stage_trains_on_what_the_tuned_stage_thinks(school, retimbre):
     shutil.copy(school / "autoregressive.pth", school / "tuned.pth")
 

@@ -64,26 +64,29 @@ def check_stage(stage: str, recipe: "Recipe") -> None:
         )
 
 
-def noted_recipe(config: Path, overrides: Iterable[str] | None, listener: "Listener") -> "Recipe":
+def noted_recipe(
+    config: Path, overrides: Iterable[str] | None, listener: "Listener", *, base: Path | None = None
+) -> "Recipe":
     """The recipe in CONFIG; what its reader should know about it is said."""
     from retimbre.recipe.read import read_recipe, recipe_notes
 
     given = tuple(overrides or ())
-    recipe = read_recipe(config, given)
-    for note in recipe_notes(config, given):
+    recipe = read_recipe(config, given, base=base)
+    for note in recipe_notes(config, given, base=base):
         listener.say("Note", note)
     return recipe
 
 
-def apart(config: Path, overrides: Iterable[str] | None) -> list[str]:
+def apart(config: Path, overrides: Iterable[str] | None, *, base: Path | None = None) -> list[str]:
     """Overrides of a match; of EveryVoice's files with a name apart from that of the vocoder's own run."""
     from retimbre.recipe.everyvoice_places import MATCHED
     from retimbre.recipe.read import read_recipe, recipe_notes
 
     given = list(overrides or ())
-    name = read_recipe(config, given).name
+    name = read_recipe(config, given, base=base).name
     is_named = name.endswith(MATCHED) or any(one.startswith("name=") for one in given)
-    return given if is_named or not recipe_notes(config, given) else [*given, f"name={name}{MATCHED}"]
+    is_ours = not recipe_notes(config, given, base=base)
+    return given if is_named or is_ours else [*given, f"name={name}{MATCHED}"]
 
 
 def assumed_values(given: Iterable[str]) -> dict[str, Any]:

@@ -70,11 +70,10 @@ def train(
     require_one_device(devices, nodes, strategy)
     console = Console()
     overrides = [*([f"tortoise.trains_as={trains_as}"] if trains_as else []), *(overrides or ())]
-    recipe = noted_recipe(config, apart(config, overrides) if match_with else overrides, console)
+    overrides = apart(config, overrides, base=base) if match_with else overrides
+    recipe = noted_recipe(config, overrides, console, base=base)
     check_stage(stage, recipe)
     recipe = _with_lora(recipe) if is_lora else recipe
-    if base is not None:
-        recipe = recipe.model_copy(update={"base": base.resolve()})
     if match_with is not None:
         if is_dry:
             raise RecipeError(

@@ -7,6 +7,7 @@ dlas_sizes.py     sizes beside those of the checkpoint
 """
 
 import difflib
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -53,17 +54,22 @@ def is_dlas(raw: Mapping[str, Any]) -> bool:
     return set(raw) >= SECTIONS or raw.get("model") == "extensibletrainer"
 
 
-def adopted(path: Path, overrides: Iterable[str] = ()) -> Adopted:
+def adopted(path: Path, overrides: Iterable[str] = (), *, base: Path | None = None) -> Adopted:
     """The recipe that the file amounts to, and what became of each of its lines. Nothing of it is changed.
 
     Args:
         overrides: `key=value` in DL-Art-School's words, or in ours where it has no such word.
+        base: To begin from, whatever the file says.
 
     Raises:
         RecipeError: in one line, where a word is not known, values contradict each other, or cannot be had.
     """
-    file = read_dlas(path, tuple(overrides))
+    overrides = tuple(overrides)
+    file = read_dlas(path, overrides)
     network, stage = _network(file)
+    if base is not None:  # in the file's own word
+        named = f"path.pretrain_model_{network}={json.dumps(str(base.resolve()))}"
+        file = read_dlas(path, (*overrides, named))
     step = _step(file, network)
     asked: dict[str, Any] = {}  # in our words; it decides about some notes
     _own(file, asked)
@@ -90,7 +96,7 @@ def adopted(path: Path, overrides: Iterable[str] = ()) -> Adopted:
         raise RecipeError(
             f"{path}: nothing says which checkpoint to begin from",
             expected=f"'pretrain_model_{network}' under 'path'",
-            do=f"write 'pretrain_model_{network}: …' there, or give -c base=FILE",
+            do=f"write 'pretrain_model_{network}: …' there, or give --base FILE",
         )
     _tell_network(file, stage, network, trains_as)
     tell_sizes(file, stage, f"networks.{network}.kwargs", Path(values["base"]))

@@ -16,22 +16,25 @@ from retimbre.recipe.overrides import apply_override
 from retimbre.recipe.recipe import Recipe
 
 
-def read_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
+def read_recipe(path: Path, overrides: Iterable[str] = (), *, base: Path | None = None) -> Recipe:
     """The recipe in `path` with `overrides` on top; every path absolute, seen from the recipe's folder.
 
     A model's YAML or JSON of an EveryVoice project is a recipe as it is, and so is a DL-Art-School YAML for
     TorToiSe: `overrides` then go by its own keys.
+
+    Args:
+        base: To begin from, whatever the file says; seen from the working folder.
     """
-    return _read(path, overrides)[0]
+    return _read(path, overrides, base)[0]
 
 
-def recipe_notes(path: Path, overrides: Iterable[str] = ()) -> tuple[str, ...]:
+def recipe_notes(path: Path, overrides: Iterable[str] = (), *, base: Path | None = None) -> tuple[str, ...]:
     """What a reader should know about how `read_recipe` understood the file: nothing for our own recipes.
 
     For EveryVoice's: where results go, what means something else here, and each value without a counterpart.
     For DL-Art-School's: what became of each line.
     """
-    return _read(path, overrides)[1]
+    return _read(path, overrides, base)[1]
 
 
 def parse_recipe(
@@ -69,15 +72,23 @@ def write_recipe(recipe: Recipe) -> str:
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def _read(path: Path, overrides: Iterable[str]) -> tuple[Recipe, tuple[str, ...]]:
+def _read(path: Path, overrides: Iterable[str], base: Path | None) -> tuple[Recipe, tuple[str, ...]]:
     if not path.is_file():
         raise RecipeError(f"there is no recipe {path}", do="check the spelling; ready ones are in recipes/")
     raw, text = read_values(path)
-    other = dlas if dlas.is_dlas(raw) else everyvoice if everyvoice.is_everyvoice(raw) else None
-    if other is not None:
-        found = other.adopted(path, tuple(overrides))
+    found: everyvoice.Adopted | None = None
+    if dlas.is_dlas(raw):
+        found = dlas.adopted(path, overrides, base=base)
+    elif everyvoice.is_everyvoice(raw):
+        found = everyvoice.adopted(path, overrides)
+    if found is not None:
         source = f"{path} (understood as a recipe)"
-        return parse_recipe(found.values, source=source, overridden=found.overridden), found.notes
+        recipe = parse_recipe(found.values, source=source, overridden=found.overridden)
+        return _begun_from(recipe, base), found.notes
     overridden = [apply_override(raw, override) for override in overrides]
     recipe = parse_recipe(raw, source=str(path), text=text, overridden=overridden)
-    return recipe.resolved_against(path.parent.resolve()), ()
+    return _begun_from(recipe.resolved_against(path.parent.resolve()), base), ()
+
+
+def _begun_from(recipe: Recipe, base: Path | None) -> Recipe:
+    return recipe.model_copy(update={"base": base.resolve()}) if base else recipe
