@@ -1,7 +1,7 @@
 """Does training TorToiSe as it speaks gain anything over training it as DL-Art-School does?
 
     python benchmarks/make_tortoise_corpus.py CORPUS --piper PIPER     # see there
-    python benchmarks/experiment_tortoise.py all CORPUS                # five hours on one core, and resumable
+    python benchmarks/experiment_tortoise.py all CORPUS                # 3 hours on two cores, resumable
     python benchmarks/experiment_tortoise.py PHASE CORPUS [--steps-of-all 0.01]     # one of these:
 
 dvae       A small dVAE of all voices: 512 codes, 3.3 M parameters.

@@ -80,7 +80,7 @@ TUNINGS = tuple(
 
 
 ONCE_EACH = tuple(
-    Tuning(mode="inference", seed=seed, fold=seed - 1) for seed in SEEDS
+    Tuning(mode="inference", seed=seed, fold=fold) for fold, seed in enumerate(SEEDS[:N_FOLDS])
 )  # holds each clip out once
 
 
