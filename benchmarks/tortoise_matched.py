@@ -35,12 +35,14 @@ SEED = 1
 
 def diffusion(plan: Plan) -> None:
     """The decoder of all voices, its tuned ones, and how far what they make is from the recordings."""
-    if not plan.diffusion_file.is_file():
+    if not plan.young_diffusion_file.is_file():
         recipe = plan.diffusion()
         if recipe.base is not None and not recipe.base.is_file():
             torch.manual_seed(recipe.training.seed)
             write_released(recipe.base, TORTOISE_DIFFUSION, DiffusionDecoder(DIFFUSION))
-        handed_on(trained(recipe) / "model.safetensors", plan.diffusion_file)
+        handed_on(trained(recipe) / "model.safetensors", plan.young_diffusion_file)
+    if not plan.diffusion_file.is_file():
+        handed_on(trained(plan.diffusion_further()) / "model.safetensors", plan.diffusion_file)
     for tuning in ONCE_EACH:
         for to in ("tuned", "base"):
             path = plan.matched_file(tuning, to=to)

@@ -57,6 +57,7 @@ class Steps:
     base: int = 4000
     tune: int = 40
     diffusion: int = 2500
+    diffusion_further: int = 3150
     match: int = 120
 
 
@@ -110,6 +111,11 @@ class Plan:
     def base_file(self) -> Path:
         """Speaks all voices but the unseen one."""
         return self.files / "text-to-codes.safetensors"
+
+    @property
+    def young_diffusion_file(self) -> Path:
+        """The same, after its first steps."""
+        return self.files / "codes-to-spec-young.safetensors"
 
     @property
     def diffusion_file(self) -> Path:
@@ -189,6 +195,21 @@ class Plan:
         random = self.files / "random-codes-to-spec.pth"
         tortoise = self._beside(text_to_codes=self.base_file)
         return self._on_voices("codes-to-spec", "diffusion", training, base=random, tortoise=tortoise)
+
+    def diffusion_further(self) -> Recipe:
+        """The same at a higher rate: after the first steps, what it makes of noise is no speech yet."""
+        training = _training(
+            steps=self.steps.diffusion_further,
+            batch_size=4,
+            optimiser=_rate(1e-3, warmup=200),
+            seed=2,
+            loss=LossWeights(noise_from_step=0),
+            **_each(self.steps.diffusion_further // 6),
+        )
+        tortoise = self._beside(text_to_codes=self.base_file)
+        return self._on_voices(
+            "codes-to-spec", "diffusion-further", training, base=self.young_diffusion_file, tortoise=tortoise
+        )
 
     def matched_file(self, tuning: Tuning, *, to: LatentsOf) -> Path:
         """The newest weights of such a run."""

@@ -65,7 +65,8 @@ def test_matched_and_control_differ_in_whose_latents_they_learn_from_alone(plans
 
 
 def test_no_run_that_is_compared_ends_early_and_none_is_planned_by_the_memory_at_hand(plans, plan):
-    recipes = [plan.dvae(), plan.base(), plan.diffusion(), plan.tuned(plans.TUNINGS[0])]
+    recipes = [plan.dvae(), plan.base(), plan.diffusion(), plan.diffusion_further()]
+    recipes.append(plan.tuned(plans.TUNINGS[0]))
     for recipe in recipes:
         assert recipe.training.patience == (2 if recipe.name == "base" else 0)  # what is compared never does
         assert {"precision", "batch_parts", "lora", "steps", "batch_size"} <= recipe.training.model_fields_set
